@@ -1,0 +1,89 @@
+/* conn.h - one byte stream: a connected TCP or Unix socket.
+ *
+ *   owner  --conn_send()-->  [socket]          written at once; only what the kernel does not take is queued
+ *   owner  <--on_data()---   [socket]          bytes in the loop's read buffer: take or copy them
+ *
+ * The queue holds references to shared bytes, never copies of them (conn_send() of bytes that nobody shares copies
+ * what is left over). The event for writing exists while something waits. Who owns the conn embeds it, is told
+ * through its ops, decides about limits and timeouts, and ends it with conn_close(); after that no callback comes.
+ * A callback may close the conn. Memory goes through loop_reap() afterwards. */
+#ifndef IO_CONN_H
+#define IO_CONN_H
+
+#include "base/shared.h"
+#include "io/loop.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+struct conn;
+struct conn_queue;
+
+struct conn_ops {
+    /* DATA was read. It is gone when the call returns. */
+    void (*on_data)(struct conn *c, struct str data);
+    /* The peer will send no more; writing may still work. Called once. */
+    void (*on_eof)(struct conn *c);
+    /* The connection is broken; nothing can be sent or read. WHY is the system's word. */
+    void (*on_error)(struct conn *c, const char *why);
+    /* All that was queued has been written. Only after conn_queued() was not 0. May be NULL. */
+    void (*on_drained)(struct conn *c);
+    /* conn_connect() succeeded. May be NULL for accepted sockets. */
+    void (*on_connected)(struct conn *c);
+};
+
+struct conn {
+    struct event event;        /* reading */
+    struct loop *loop;         /* borrowed */
+    const struct conn_ops *ops; /* constant */
+    struct conn_queue *queue;  /* owned; NULL while nothing waits to be written */
+    int fd;                    /* owned; -1 when closed */
+    bool reading, eof, broken, connecting, lingering;
+};
+
+/* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */
+struct conn_piece {
+    struct str bytes;
+    struct shared *owner;
+};
+
+/* Take over FD, an accepted, non-blocking socket, and begin to read. */
+void conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops);
+
+/* An address to connect to; see io/resolver. */
+struct sockaddr;
+/* Begin to connect: on_connected() or on_error() follows, never within this call. 0, or -1 with errno. */
+int conn_connect(struct conn *c, struct loop *l, const struct sockaddr *addr, unsigned addr_len,
+                 const struct conn_ops *ops);
+
+/* Send. 0, or -1 when the connection is broken: on_error() follows in this turn, not within the call. */
+int conn_send(struct conn *c, struct str bytes);
+int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
+
+/* Bytes that wait to be written. */
+size_t conn_queued(const struct conn *c);
+
+/* Stop and go on reading. While stopped the end of the connection is noticed all the same, when the peer's
+ * last bytes have been read before. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/* Close now; what is queued is lost. */
+void conn_close(struct conn *c);
+/* Say that nothing more will be sent, once the queue is empty, and throw away what still comes, so that the peer reads
+ * our last words before it learns that we are gone. on_eof() or on_error() tell when to conn_close(); the owner sets a time
+ * limit. */
+void conn_linger(struct conn *c);
+/* conn_close() with a TCP reset: the peer must not take what it got for the whole. */
+void conn_abort(struct conn *c);
+
+static inline bool
+conn_is_open(const struct conn *c)
+{
+    return c->fd >= 0;
+}
+
+/* The peer's IP address as text, "" for a Unix socket. */
+struct str conn_peer(const struct conn *c, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,416 @@
+#include "io/conn.h"
+
+#include "io/loopbase.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { IOV = 64 };
+
+/* What the kernel did not take: a ring of pieces, and the event that tells when it takes more. */
+struct conn_queue {
+    struct event event;       /* writing */
+    size_t bytes;             /* all that waits */
+    unsigned first, n, cap;   /* the ring; cap is a power of two */
+    struct conn_piece *ring;  /* owned; each piece has an owner */
+};
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+
+static void
+watch_reading(struct conn *c)
+{
+    /* While paused, an edge tells that the peer is gone, and unread bytes do not wake us over and over. */
+    short what = c->reading ? EV_READ | EV_PERSIST : EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
+    event_assign(&c->event, loop_base(c->loop), c->fd, what, on_readable, c);
+    event_add(&c->event, NULL);
+}
+
+static void
+queue_free(struct conn *c)
+{
+    struct conn_queue *q = c->queue;
+    if (q == NULL)
+        return;
+    event_del(&q->event);
+    for (unsigned i = 0; i < q->n; i++)
+        shared_unref(q->ring[(q->first + i) & (q->cap - 1)].owner);
+    mem_free(q->ring);
+    mem_free(q);
+    c->queue = NULL;
+}
+
+/* Nothing can be sent any more. The owner hears of it from the loop, never from within its own call. */
+static void
+break_off(struct conn *c)
+{
+    if (c->broken)
+        return;
+    c->broken = true;
+    queue_free(c);
+    event_active(&c->event, EV_READ, 0);
+}
+
+static void
+queue_consume(struct conn_queue *q, size_t written)
+{
+    q->bytes -= written;
+    while (written > 0) {
+        struct conn_piece *p = &q->ring[q->first];
+        if (written < p->bytes.len) {
+            p->bytes = str_from(p->bytes, written);
+            return;
+        }
+        written -= p->bytes.len;
+        shared_unref(p->owner);
+        q->first = (q->first + 1) & (q->cap - 1);
+        q->n--;
+    }
+}
+
+/* 0: all is written or the kernel takes no more. -1: broken. */
+static int
+queue_flush(struct conn *c)
+{
+    struct conn_queue *q = c->queue;
+    while (q->n > 0) {
+        struct iovec iov[IOV];
+        unsigned n = q->n < IOV ? q->n : IOV;
+        size_t wanted = 0;
+        ssize_t written;
+        for (unsigned i = 0; i < n; i++) {
+            struct str b = q->ring[(q->first + i) & (q->cap - 1)].bytes;
+            iov[i] = (struct iovec){(void *)(uintptr_t)b.ptr, b.len};
+            wanted += b.len;
+        }
+        written = writev(c->fd, iov, (int)n);
+        if (written < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        queue_consume(q, (size_t)written);
+        if ((size_t)written < wanted)
+            return 0;
+    }
+    return 0;
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    (void)fd, (void)what;
+    loop_woke(c->loop);
+    if (queue_flush(c) != 0) {
+        break_off(c);
+        return;
+    }
+    if (c->queue->n > 0)
+        return;
+    queue_free(c);
+    if (c->lingering)
+        shutdown(c->fd, SHUT_WR);
+    else if (c->ops->on_drained != NULL)
+        c->ops->on_drained(c);
+}
+
+static void
+queue_add(struct conn *c, struct str bytes, struct shared *owner)
+{
+    struct conn_queue *q = c->queue;
+    if (q == NULL) {
+        q = c->queue = mem_zalloc(sizeof *q);
+        event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+        if (!c->connecting)
+            event_add(&q->event, NULL);
+    }
+    if (q->n == q->cap) {
+        unsigned cap = q->cap > 0 ? q->cap * 2 : 4;
+        struct conn_piece *ring = mem_alloc(cap * sizeof *ring);
+        for (unsigned i = 0; i < q->n; i++)
+            ring[i] = q->ring[(q->first + i) & (q->cap - 1)];
+        mem_free(q->ring);
+        q->ring = ring;
+        q->cap = cap;
+        q->first = 0;
+    }
+    if (owner != NULL) {
+        shared_ref(owner);
+    } else {
+        struct shared_bytes *copy = shared_bytes_new(bytes);
+        owner = &copy->shared;
+        bytes.ptr = copy->data;
+    }
+    q->ring[(q->first + q->n) & (q->cap - 1)] = (struct conn_piece){bytes, owner};
+    q->n++;
+    q->bytes += bytes.len;
+}
+
+static void
+queue_rest(struct conn *c, const struct conn_piece *pieces, unsigned n, size_t written)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct str b = pieces[i].bytes;
+        if (written >= b.len) {
+            written -= b.len;
+            continue;
+        }
+        queue_add(c, str_from(b, written), pieces[i].owner);
+        written = 0;
+    }
+}
+
+int
+conn_send(struct conn *c, struct str bytes)
+{
+    struct conn_piece piece = {bytes, NULL};
+    return conn_sendv(c, &piece, 1);
+}
+
+int
+conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
+{
+    ssize_t written = 0;
+    size_t wanted = 0;
+    if (c->broken || c->fd < 0)
+        return -1;
+    if (c->queue != NULL || c->connecting) {
+        queue_rest(c, pieces, n, 0);
+        return 0;
+    }
+    while (n > 0) {
+        unsigned some = n < IOV ? n : IOV;
+        if (some == 1) {
+            wanted = pieces->bytes.len;
+            written = wanted > 0 ? send(c->fd, pieces->bytes.ptr, wanted, MSG_NOSIGNAL) : 0;
+        } else {
+            struct iovec iov[IOV];
+            wanted = 0;
+            for (unsigned i = 0; i < some; i++) {
+                iov[i] = (struct iovec){(void *)(uintptr_t)pieces[i].bytes.ptr, pieces[i].bytes.len};
+                wanted += pieces[i].bytes.len;
+            }
+            written = writev(c->fd, iov, (int)some);
+        }
+        if (written < 0 && errno != EAGAIN && errno != EINTR) {
+            break_off(c);
+            return -1;
+        }
+        if (written < (ssize_t)wanted) {
+            queue_rest(c, pieces, n, written > 0 ? (size_t)written : 0);
+            return 0;
+        }
+        pieces += some;
+        n -= some;
+    }
+    return 0;
+}
+
+size_t
+conn_queued(const struct conn *c)
+{
+    return c->queue != NULL ? c->queue->bytes : 0;
+}
+
+/* The socket's own error, or what a read would say. */
+static const char *
+error_text(struct conn *c, int error)
+{
+    socklen_t len = sizeof error;
+    if (error == 0)
+        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error != 0 ? strerror(error) : "connection lost";
+}
+
+static void
+end_of_input(struct conn *c)
+{
+    c->eof = true;
+    event_del(&c->event);
+    c->ops->on_eof(c);
+}
+
+/* Reading is paused and an edge came: more bytes, the peer's end, or an error. */
+static void
+look_while_paused(struct conn *c, short what)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error != 0) {
+        event_del(&c->event);
+        c->ops->on_error(c, strerror(error));
+    } else if (what & EV_CLOSED) {
+        end_of_input(c);
+    }
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    char *buffer = loop_read_buffer(c->loop);
+    ssize_t n;
+    (void)fd;
+    loop_woke(c->loop);
+    if (c->broken) {
+        event_del(&c->event);
+        c->ops->on_error(c, error_text(c, 0));
+        return;
+    }
+    if (!c->reading) {
+        look_while_paused(c, what);
+        return;
+    }
+    n = recv(c->fd, buffer, LOOP_READ_SIZE, 0);
+    if (n > 0) {
+        if (!c->lingering)
+            c->ops->on_data(c, str_of(buffer, (size_t)n));
+    } else if (n == 0) {
+        end_of_input(c);
+    } else if (errno != EAGAIN && errno != EINTR) {
+        int error = errno;
+        event_del(&c->event);
+        c->ops->on_error(c, error_text(c, error));
+    }
+}
+
+static void
+begin(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
+{
+    c->loop = l;
+    c->ops = ops;
+    c->queue = NULL;
+    c->fd = fd;
+    c->reading = true;
+    c->eof = c->broken = c->connecting = c->lingering = false;
+}
+
+void
+conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
+{
+    begin(c, l, fd, ops);
+    watch_reading(c);
+}
+
+static void
+on_connect_done(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    int error = 0;
+    socklen_t len = sizeof error;
+    (void)what;
+    loop_woke(c->loop);
+    event_del(&c->event);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error != 0 || c->broken) {
+        c->ops->on_error(c, error_text(c, error));
+        return;
+    }
+    c->connecting = false;
+    watch_reading(c);
+    if (c->queue != NULL)
+        event_add(&c->queue->event, NULL);
+    c->ops->on_connected(c);
+}
+
+int
+conn_connect(struct conn *c, struct loop *l, const struct sockaddr *addr, unsigned addr_len, const struct conn_ops *ops)
+{
+    int on = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (addr->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    begin(c, l, fd, ops);
+    c->connecting = true;
+    event_assign(&c->event, loop_base(l), fd, EV_WRITE | EV_PERSIST, on_connect_done, c);
+    event_add(&c->event, NULL);
+    return 0;
+}
+
+void
+conn_pause(struct conn *c)
+{
+    if (!c->reading || c->fd < 0)
+        return;
+    c->reading = false;
+    if (c->eof || c->broken || c->connecting)
+        return;
+    event_del(&c->event);
+    watch_reading(c);
+}
+
+void
+conn_resume(struct conn *c)
+{
+    if (c->reading || c->fd < 0)
+        return;
+    c->reading = true;
+    if (c->eof || c->broken || c->connecting)
+        return;
+    event_del(&c->event);
+    watch_reading(c);
+}
+
+void
+conn_close(struct conn *c)
+{
+    if (c->fd < 0)
+        return;
+    queue_free(c);
+    event_del(&c->event);
+    close(c->fd);
+    c->fd = -1;
+}
+
+void
+conn_linger(struct conn *c)
+{
+    if (c->fd < 0)
+        return;
+    c->lingering = true;
+    if (c->queue == NULL)
+        shutdown(c->fd, SHUT_WR);
+    conn_resume(c);
+}
+
+void
+conn_abort(struct conn *c)
+{
+    struct linger now = {1, 0};
+    if (c->fd < 0)
+        return;
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    conn_close(c);
+}
+
+struct str
+conn_peer(const struct conn *c, char *buf, size_t size)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    buf[0] = '\0';
+    if (c->fd < 0 || getpeername(c->fd, (struct sockaddr *)&addr, &len) != 0)
+        return str_of(buf, 0);
+    if (addr.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&addr)->sin_addr, buf, (socklen_t)size);
+    else if (addr.ss_family == AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&addr;
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], buf, (socklen_t)size);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, buf, (socklen_t)size);
+    }
+    return str_c(buf);
+}
