@@ -50,6 +50,9 @@ enum http1_role { HTTP1_REQUESTS, HTTP1_RESPONSES };
 struct http1 *http1_new(enum http1_role role, size_t max_head);
 void http1_free(struct http1 *p);
 
+/* Requests: take HTTP/1.1 without Host too. */
+void http1_allow_no_host(struct http1 *p);
+
 /* Get ready for the next message on the connection (a new parser is). */
 void http1_begin(struct http1 *p);
 /* Responses: the request was HEAD, so nothing follows the head whatever it says. Before the head is there. */

@@ -30,4 +30,8 @@ unsigned publish_item(struct publish *p, struct item *item);
 /* Forget all last ids (the command "recover"). */
 void publish_forget(struct publish *p);
 
+/* CH is about to end: what waits for it or is on its way is dropped. */
+struct channel;
+void publish_channel_gone(struct publish *p, struct channel *ch);
+
 #endif

@@ -1,0 +1,42 @@
+/* h1server.h - HTTP/1.0 and 1.1 connections of clients: pipelining, keep-alive, chunks (spec: proxying 2, 3, 8.1).
+ *
+ *   listener --fd--> h1server == conns ==> h1conn { conn, xchg, parser while a request is read }
+ *
+ * One connection has one xchg, used again for each request in turn. */
+#ifndef CLIENT_H1SERVER_H
+#define CLIENT_H1SERVER_H
+
+#include "client/xchg.h"
+#include "io/loop.h"
+
+struct h1server;
+
+struct h1server_settings {
+    size_t max_head;       /* bytes of a request's head */
+    unsigned idle_timeout; /* s; without a request, and until its head is complete */
+    unsigned activity_timeout; /* s; without progress in any other phase */
+    bool allow_no_host;    /* take HTTP/1.1 requests without Host */
+};
+
+struct h1server_ops {
+    /* A request's head is there. The user joins the xchg or answers at once. */
+    void (*on_request)(void *arg, struct xchg *x);
+    /* A request was refused before or while it was read; write the body of the answer. */
+    void (*bad_text)(void *arg, int status, const char *why, bool in_body, struct buf *out);
+    /* The number of connections has fallen after h1server_count() was looked at. May be NULL. */
+    void (*on_closed)(void *arg);
+};
+
+/* SETTINGS and OPS are copied; ARG is passed to the ops. */
+struct h1server *h1server_new(struct loop *l, const struct h1server_settings *settings, const struct h1server_ops *ops,
+                              void *arg);
+/* All connections are cut. */
+void h1server_free(struct h1server *s);
+/* Take over an accepted socket. */
+void h1server_accept(struct h1server *s, int fd);
+/* Connections open now. */
+size_t h1server_count(const struct h1server *s);
+/* No further requests: close what is idle now, and every other connection after its answer. */
+void h1server_shutdown(struct h1server *s);
+
+#endif

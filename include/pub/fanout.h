@@ -1,0 +1,26 @@
+/* fanout.h - an item to the holds of its channel that take one of its formats, in slices.
+ *
+ *   outbox of a channel and kind:   msgs  [ m1 | m2 | m3 ]     marks: how many entries the array had when it came
+ *   one pass takes all messages there are over the array of subs; what comes meanwhile is the next pass
+ *
+ * A slice lasts well under a millisecond; then the loop serves everything else before the next. So a message to 100,000
+ * clients delays nobody, and messages that come while one is being sent leave together, in one write. */
+#ifndef PUB_FANOUT_H
+#define PUB_FANOUT_H
+
+#include "pub/channel.h"
+#include "pub/limit.h"
+
+struct fanout;
+
+struct fanout *fanout_new(struct loop *l, const struct limit_settings *limits);
+void fanout_free(struct fanout *f);
+/* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
+void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
+/* CH or SUB is about to end. */
+void fanout_channel_gone(struct fanout *f, struct channel *ch);
+void fanout_sub_gone(struct fanout *f, struct sub *sub);
+/* Is anything still to be delivered? */
+bool fanout_busy(const struct fanout *f);
+
+#endif

@@ -1,0 +1,66 @@
+/* hold.h - a parked client as the channel table sees it.
+ *
+ *   hold == subs ==> sub, sub          one for each channel; channel == subs[kind] ==> sub, sub, sub
+ *
+ * A hold is embedded in what owns the client and knows how to reach it through its ops. It knows no socket. */
+#ifndef PUB_HOLD_H
+#define PUB_HOLD_H
+
+#include "conf/routes.h"
+#include "pub/msg.h"
+
+struct channel;
+struct hold;
+struct sub;
+
+enum { FILTERS_MAX = 5 };
+
+/* What few subscriptions have. */
+struct sub_more {
+    struct shared_bytes *prev_id; /* owned; id of the last item that the client has, NULL: not checked */
+    uint8_t n_filters;
+    uint8_t filters[FILTERS_MAX]; /* indexes into the filter table; see pub/filter */
+};
+
+struct sub {
+    struct hold *hold;       /* borrowed: hold_close() drops its subs first */
+    struct channel *channel; /* borrowed: outlives its subs */
+    struct sub *next;        /* in hold->subs */
+    struct sub_more *more;   /* owned; NULL when there is nothing more */
+    uint32_t index;          /* in the channel's array */
+    uint32_t actions;        /* deliveries that wait in the limiter */
+};
+
+/* Why the origin should be asked again, and how soon. Spec: reliability 1. */
+enum hold_update { UPDATE_LOW, UPDATE_HIGH };
+
+struct hold_ops {
+    /* Take N messages of SUB's channel, in order; a reference where they must wait. May close the hold. */
+    void (*deliver)(struct sub *sub, struct msg *const *msgs, unsigned n);
+    /* We may have missed something. */
+    void (*update)(struct hold *h, enum hold_update how);
+    /* Values of the subscription's meta, for filters; ptr NULL when there is none of that name. May be NULL. */
+    struct str (*meta)(const struct hold *h, struct str name);
+};
+
+struct hold {
+    const struct hold_ops *ops; /* constant */
+    struct sub *subs;           /* owned list */
+    struct route *route;        /* reference held: keeps its snapshot alive, counts and limits go by it */
+    uint8_t kind;               /* enum format_kind: which format of an item it takes */
+    uint8_t n_subs;
+    const void *near; /* borrowed; what deliver() will look at: the fan-out fetches it into the cache ahead of time */
+};
+
+/* Take over the reference to ROUTE. */
+void hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route);
+/* Leave all channels, give the route back. */
+void hold_clear(struct hold *h);
+/* Set the id that SUB's client has; ptr NULL: none. */
+void sub_set_prev_id(struct sub *sub, struct str id);
+struct sub_more *sub_more(struct sub *sub);
+struct sub *hold_find(const struct hold *h, struct str channel);
+/* The first sub's channel name, for a log line that names the hold; "" when there is none. */
+struct str hold_channel(const struct hold *h);
+
+#endif

@@ -1,0 +1,37 @@
+/* msg.h - one format of an item, rendered once and shared by reference.
+ *
+ *   data:   35 0d 0a  h e l l o  0d 0a
+ *           '---------framed--------'      a chunk, for chunked streams
+ *                     'payload'            the same bytes: HTTP/1.0
+ *
+ * Unchanged after msg_new(). Who sends a msg passes &m->shared as the owner of the bytes. */
+#ifndef PUB_MSG_H
+#define PUB_MSG_H
+
+#include "base/shared.h"
+#include "grip/item.h"
+
+struct msg {
+    struct shared shared;        /* first; msg_ref(), msg_unref() */
+    struct item *item;           /* reference held */
+    const struct format *format; /* of the item: for a hold that writes its own head */
+    struct str payload, framed;  /* views into data */
+    char data[];
+};
+
+struct msg *msg_new(struct item *item, enum format_kind kind);
+
+static inline struct msg *
+msg_ref(struct msg *m)
+{
+    shared_ref(&m->shared);
+    return m;
+}
+
+static inline void
+msg_unref(struct msg *m)
+{
+    shared_unref(&m->shared);
+}
+
+#endif

@@ -1,0 +1,249 @@
+#include "pub/fanout.h"
+
+#include "base/clock.h"
+#include "pub/filter.h"
+
+enum {
+    SLICE_US = 300, /* long enough that a turn's own cost does not count, short enough to gather publishes */
+    CHECK_EVERY = 16, /* deliveries between two looks at the clock */
+    AHEAD = 4         /* how far each step of the prefetching is ahead of the next */
+};
+
+struct outbox {
+    struct list_node node;   /* in fanout->busy */
+    struct channel *channel; /* borrowed; NULL once it is gone */
+    enum format_kind kind;
+    struct msg **msgs;  /* owned array of references */
+    uint32_t *marks;    /* owned; entry i of the subs gets msgs[j] when i < marks[j]; never falls with j */
+    unsigned n, cap;    /* messages */
+    unsigned pass;      /* messages that this pass delivers; 0: no pass has begun */
+    unsigned first;     /* the first of them that the sub at INDEX still gets */
+    uint32_t index;     /* of the next sub */
+};
+
+struct fanout {
+    struct loop *loop; /* borrowed */
+    struct limit *limit; /* owned */
+    struct task task;
+    struct list busy; /* of outbox; in turn */
+    struct outbox *current; /* being worked on */
+};
+
+static void
+deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    enum { SOME = 16 };
+    struct msg *passed[SOME];
+    unsigned kept = 0;
+    struct channel *ch = sub->channel;
+    uint32_t index = sub->index;
+    enum format_kind kind = sub->hold->kind;
+    for (unsigned i = 0; i < n; i++) {
+        if (filter_pass(sub, msgs[i]))
+            passed[kept++] = msgs[i];
+        if (kept == SOME && i + 1 < n) {
+            sub->hold->ops->deliver(sub, passed, kept);
+            if (ch->subs[kind].outbox == NULL || ch->subs[kind].at[index] != sub)
+                return; /* that has ended it */
+            kept = 0;
+        }
+    }
+    if (kept > 0)
+        sub->hold->ops->deliver(sub, passed, kept);
+}
+
+static inline void
+deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    if (sub->more != NULL && sub->more->n_filters > 0)
+        deliver_filtered(sub, msgs, n);
+    else
+        sub->hold->ops->deliver(sub, msgs, n);
+}
+
+static void
+deliver_limited(struct sub *sub, struct msg *m)
+{
+    deliver(sub, &m, 1);
+}
+
+static void
+outbox_free(struct fanout *f, struct outbox *ob)
+{
+    list_remove(&f->busy, &ob->node);
+    for (unsigned i = 0; i < ob->n; i++)
+        msg_unref(ob->msgs[i]);
+    mem_free(ob->msgs);
+    mem_free(ob->marks);
+    mem_free(ob);
+}
+
+static inline void
+look_ahead(const struct subs *s, uint32_t i, uint32_t end)
+{
+    const struct sub *sub;
+    if (i + 3 * AHEAD < end)
+        __builtin_prefetch(s->at[i + 3 * AHEAD]);
+    if (i + 2 * AHEAD < end && (sub = s->at[i + 2 * AHEAD]) != NULL)
+        __builtin_prefetch(sub->hold);
+    if (i + AHEAD < end && (sub = s->at[i + AHEAD]) != NULL)
+        __builtin_prefetch(sub->hold->near);
+}
+
+static void
+end_pass(struct outbox *ob)
+{
+    for (unsigned i = 0; i < ob->pass; i++)
+        msg_unref(ob->msgs[i]);
+    ob->n -= ob->pass;
+    memmove(ob->msgs, ob->msgs + ob->pass, ob->n * sizeof(struct msg *));
+    memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
+    ob->pass = ob->first = 0;
+    ob->index = 0;
+}
+
+/* Deliver until the outbox is empty (true: it is gone) or the time is up. */
+static bool
+work(struct fanout *f, struct outbox *ob, uint64_t deadline)
+{
+    struct subs *s = &ob->channel->subs[ob->kind];
+    unsigned count = 0;
+    while (ob->n > 0) {
+        uint32_t end;
+        if (ob->pass == 0)
+            ob->pass = ob->n;
+        end = ob->marks[ob->pass - 1];
+        while (ob->index < end) {
+            uint32_t i = ob->index++;
+            struct sub *sub = s->at[i];
+            look_ahead(s, i, end);
+            if (sub == NULL)
+                continue;
+            while (ob->marks[ob->first] <= i)
+                ob->first++;
+            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first);
+            if (ob->channel == NULL) {
+                outbox_free(f, ob);
+                return true;
+            }
+            if (++count % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
+                return false;
+        }
+        end_pass(ob);
+    }
+    subs_settle(ob->channel, ob->kind);
+    outbox_free(f, ob);
+    return true;
+}
+
+static void
+on_task(struct task *t)
+{
+    struct fanout *f = container_of(t, struct fanout, task);
+    uint64_t deadline = clock_exact_us() + SLICE_US;
+    while (!list_empty(&f->busy)) {
+        struct outbox *ob = container_of(list_first(&f->busy), struct outbox, node);
+        f->current = ob;
+        if (!work(f, ob, deadline)) {
+            list_remove(&f->busy, &ob->node); /* the others have their turn first */
+            list_push_back(&f->busy, &ob->node);
+            loop_later(f->loop, &f->task);
+            break;
+        }
+        if (!list_empty(&f->busy) && clock_exact_us() >= deadline) {
+            loop_later(f->loop, &f->task);
+            break;
+        }
+    }
+    f->current = NULL;
+}
+
+struct fanout *
+fanout_new(struct loop *l, const struct limit_settings *limits)
+{
+    struct fanout *f = mem_zalloc(sizeof *f);
+    f->loop = l;
+    f->limit = limit_new(l, limits, deliver_limited);
+    task_init(&f->task, on_task);
+    list_init(&f->busy);
+    return f;
+}
+
+void
+fanout_free(struct fanout *f)
+{
+    loop_cancel(f->loop, &f->task);
+    while (!list_empty(&f->busy)) {
+        struct outbox *ob = container_of(list_first(&f->busy), struct outbox, node);
+        subs_settle(ob->channel, ob->kind);
+        outbox_free(f, ob);
+    }
+    limit_free(f->limit);
+    mem_free(f);
+}
+
+static void
+add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct msg *m)
+{
+    struct subs *s = &ch->subs[kind];
+    struct outbox *ob = s->outbox;
+    if (ob == NULL) {
+        ob = s->outbox = mem_zalloc(sizeof *ob);
+        ob->channel = ch;
+        ob->kind = kind;
+        list_push_back(&f->busy, &ob->node);
+        loop_later(f->loop, &f->task);
+    }
+    if (ob->n == ob->cap) {
+        ob->cap = ob->cap > 0 ? ob->cap * 2 : 4;
+        ob->msgs = mem_realloc(ob->msgs, ob->cap * sizeof(struct msg *));
+        ob->marks = mem_realloc(ob->marks, ob->cap * sizeof *ob->marks);
+    }
+    ob->msgs[ob->n] = msg_ref(m);
+    ob->marks[ob->n++] = s->n;
+}
+
+void
+fanout_item(struct fanout *f, struct channel *ch, struct item *item)
+{
+    for (int kind = 0; kind < FORMAT_KINDS; kind++) {
+        struct subs *s = &ch->subs[kind];
+        struct msg *m;
+        if (item->formats[kind] == NULL || s->live == 0)
+            continue;
+        m = msg_new(item, kind);
+        if (!limit_active(f->limit)) {
+            add_message(f, ch, kind, m);
+        } else {
+            for (uint32_t i = 0; i < s->n; i++)
+                limit_add(f->limit, s->at[i], m);
+        }
+        msg_unref(m);
+    }
+}
+
+void
+fanout_channel_gone(struct fanout *f, struct channel *ch)
+{
+    for (int kind = 0; kind < FORMAT_KINDS; kind++) {
+        struct outbox *ob = ch->subs[kind].outbox;
+        if (ob == NULL)
+            continue;
+        ch->subs[kind].outbox = NULL;
+        ob->channel = NULL;
+        if (ob != f->current)
+            outbox_free(f, ob);
+    }
+}
+
+void
+fanout_sub_gone(struct fanout *f, struct sub *sub)
+{
+    limit_forget(f->limit, sub);
+}
+
+bool
+fanout_busy(const struct fanout *f)
+{
+    return !list_empty(&f->busy);
+}

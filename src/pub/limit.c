@@ -1,0 +1,211 @@
+#include "pub/limit.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+enum { PERIOD_MS = 25 };
+
+struct action {
+    struct list_node node;
+    struct sub *sub; /* borrowed: limit_forget() takes it out */
+    struct msg *msg; /* reference held */
+    unsigned weight;
+};
+
+struct bucket {
+    struct list actions; /* of struct action; owned */
+    int64_t queued;      /* weight of all that waits */
+    double tokens;       /* what may be delivered now; below 0 after a heavy one */
+    uint64_t filled_at;  /* ms */
+    uint64_t warned_at;  /* ms; 0: never */
+    unsigned dropped;    /* since the last warning */
+};
+
+struct limit {
+    struct loop *loop; /* borrowed */
+    struct limit_settings settings;
+    void (*deliver)(struct sub *sub, struct msg *m);
+    struct bucket **buckets; /* by route slot; owned, NULL entries */
+    unsigned n_buckets;
+    unsigned next; /* the bucket whose turn is first */
+    size_t waiting; /* actions in all buckets */
+    struct timer timer;
+};
+
+static double
+batch(const struct limit *l)
+{
+    int n = (l->settings.rate * PERIOD_MS + 999) / 1000;
+    return n > 1 ? n : 1;
+}
+
+static void
+action_free(struct bucket *b, struct action *a)
+{
+    list_remove(&b->actions, &a->node);
+    b->queued -= a->weight;
+    msg_unref(a->msg);
+    mem_free(a);
+}
+
+static void
+fill(struct limit *l, struct bucket *b)
+{
+    uint64_t now = clock_now();
+    b->tokens += (double)(now - b->filled_at) * l->settings.rate / 1000;
+    if (b->tokens > 2 * batch(l)) /* a late timer may make good for one period */
+        b->tokens = 2 * batch(l);
+    b->filled_at = now;
+}
+
+static void
+run_bucket(struct limit *l, struct bucket *b)
+{
+    fill(l, b);
+    while (b->tokens >= 1 && !list_empty(&b->actions)) {
+        struct action *a = container_of(list_first(&b->actions), struct action, node);
+        struct sub *sub = a->sub;
+        struct msg *m = msg_ref(a->msg);
+        b->tokens -= a->weight;
+        sub->actions--;
+        l->waiting--;
+        action_free(b, a);
+        l->deliver(sub, m);
+        msg_unref(m);
+    }
+}
+
+static void
+on_timer(struct timer *t)
+{
+    struct limit *l = container_of(t, struct limit, timer);
+    unsigned period = l->settings.rate >= 1000 / PERIOD_MS ? PERIOD_MS : 1000 / (unsigned)l->settings.rate;
+    l->next++;
+    for (unsigned i = 0; i < l->n_buckets; i++) {
+        struct bucket *b = l->buckets[(l->next + i) % l->n_buckets];
+        if (b != NULL)
+            run_bucket(l, b);
+    }
+    if (l->waiting > 0)
+        loop_timer(l->loop, t, period);
+}
+
+struct limit *
+limit_new(struct loop *loop, const struct limit_settings *settings, void (*deliver)(struct sub *sub, struct msg *m))
+{
+    struct limit *l = mem_zalloc(sizeof *l);
+    l->loop = loop;
+    l->settings = *settings;
+    l->deliver = deliver;
+    timer_init(&l->timer, on_timer);
+    return l;
+}
+
+void
+limit_free(struct limit *l)
+{
+    loop_timer_stop(l->loop, &l->timer);
+    for (unsigned i = 0; i < l->n_buckets; i++) {
+        struct bucket *b = l->buckets[i];
+        if (b == NULL)
+            continue;
+        while (!list_empty(&b->actions))
+            action_free(b, container_of(list_first(&b->actions), struct action, node));
+        mem_free(b);
+    }
+    mem_free(l->buckets);
+    mem_free(l);
+}
+
+bool
+limit_active(const struct limit *l)
+{
+    return l->settings.rate > 0;
+}
+
+static struct bucket *
+bucket_of(struct limit *l, unsigned slot)
+{
+    if (slot >= l->n_buckets) {
+        l->buckets = mem_realloc(l->buckets, (slot + 1) * sizeof(struct bucket *));
+        while (l->n_buckets <= slot)
+            l->buckets[l->n_buckets++] = NULL;
+    }
+    if (l->buckets[slot] == NULL) {
+        struct bucket *b = l->buckets[slot] = mem_zalloc(sizeof *b);
+        list_init(&b->actions);
+        b->tokens = batch(l);
+        b->filled_at = clock_now();
+    }
+    return l->buckets[slot];
+}
+
+/* One line a second tells how many were dropped since the last. */
+static void
+drop(struct limit *l, struct bucket *b, const struct route *route)
+{
+    uint64_t now = clock_now();
+    char more[48] = "";
+    b->dropped++;
+    if (b->warned_at != 0 && now - b->warned_at < 1000)
+        return;
+    if (b->dropped > 1)
+        snprintf(more, sizeof more, " (%u since the last warning)", b->dropped);
+    if (route != NULL && route->explicit_id)
+        log_warn("exceeded publish hwm (%d) for route %s, dropping message%s", l->settings.hwm, route->id, more);
+    else
+        log_warn("exceeded publish hwm (%d), dropping message%s", l->settings.hwm, more);
+    b->warned_at = now;
+    b->dropped = 0;
+}
+
+static unsigned
+weight_of(const struct limit *l, const struct msg *m)
+{
+    uint64_t size = m->item->size >= 0 ? (uint64_t)m->item->size : m->format->content_len, block;
+    if (l->settings.block_size <= 0)
+        return 1;
+    block = (uint64_t)l->settings.block_size;
+    size = (size + block - 1) / block;
+    return size < 1 ? 1 : size > INT32_MAX ? INT32_MAX : (unsigned)size;
+}
+
+void
+limit_add(struct limit *l, struct sub *sub, struct msg *m)
+{
+    struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
+    unsigned weight = weight_of(l, m);
+    struct action *a;
+    if (l->settings.hwm > 0 && b->queued + weight > l->settings.hwm) {
+        drop(l, b, sub->hold->route);
+        return;
+    }
+    a = mem_alloc(sizeof *a);
+    a->sub = sub;
+    a->msg = msg_ref(m);
+    a->weight = weight;
+    list_push_back(&b->actions, &a->node);
+    b->queued += weight;
+    sub->actions++;
+    l->waiting++;
+    if (!timer_is_set(&l->timer))
+        loop_timer(l->loop, &l->timer, 0);
+}
+
+void
+limit_forget(struct limit *l, struct sub *sub)
+{
+    struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
+    list_each_safe(&b->actions, node, after) {
+        struct action *a = container_of(node, struct action, node);
+        if (sub->actions == 0)
+            break;
+        if (a->sub != sub)
+            continue;
+        sub->actions--;
+        l->waiting--;
+        action_free(b, a);
+    }
+}
