@@ -29,6 +29,7 @@ struct xchg_user_ops {
     void (*on_body_end)(struct xchg *x);               /* the request is complete */
     void (*on_drained)(struct xchg *x);                /* xchg_queued() is 0 again */
     void (*on_gone)(struct xchg *x, const char *why);  /* the client has left */
+    void (*on_shutdown)(struct xchg *x);               /* the server stops: come to an end soon */
 };
 
 enum { XCHG_LENGTH_UNKNOWN = -1 };

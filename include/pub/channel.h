@@ -64,7 +64,9 @@ size_t channels_count(const struct channels *t);
 struct sub *channels_subscribe(struct channels *t, struct hold *h, struct str name);
 void channels_unsubscribe(struct sub *sub);
 
-/* Holds of any kind, or of one. */
+/* The id of the last item is no longer known. */
+void channel_forget_id(struct channel *ch);
+/* Holds of that kind. */
 unsigned channel_receivers(const struct channel *ch, enum format_kind kind);
 
 /* Call CB for every hold of every channel, once for each subscription. It must not change the table: what it starts

@@ -166,7 +166,7 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
     struct xchg *x = &c->xchg;
     c->no_body = x->to_head || !xchg_status_has_body(status);
     c->chunked = false;
-    if (length < 0 && xchg_status_has_body(status)) {
+    if (length < 0 && !c->no_body) {
         if (x->minor == 1)
             c->chunked = true;
         else
@@ -182,7 +182,6 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
         buf_addf(b, "Content-Length: %lld\r\n", (long long)length);
     else if (c->chunked)
         buf_adds(b, STR("Transfer-Encoding: chunked\r\n"));
-    c->chunked = c->chunked && !c->no_body;
 }
 
 static void
@@ -624,10 +623,17 @@ h1server_count(const struct h1server *s)
 void
 h1server_shutdown(struct h1server *s)
 {
+    size_t n = s->conns.n, i = 0;
+    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
     s->stopping = true;
-    list_each_safe(&s->conns, node, after) {
-        struct h1conn *c = container_of(node, struct h1conn, in_server);
+    list_each(&s->conns, node)
+        all[i++] = container_of(node, struct h1conn, in_server);
+    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
+        struct h1conn *c = all[i];
         if (c->state == H1_IDLE)
             close_conn(c, "stopping");
+        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
+            c->xchg.user_ops->on_shutdown(&c->xchg);
     }
+    mem_free(all);
 }

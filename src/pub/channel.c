@@ -92,9 +92,16 @@ channel_free(struct channel *ch)
         t->ops.on_last(t->arg, ch);
     for (int k = 0; k < FORMAT_KINDS; k++)
         mem_free(ch->subs[k].at);
+    channel_forget_id(ch);
+    mem_free(ch);
+}
+
+void
+channel_forget_id(struct channel *ch)
+{
     if (ch->last_id != NULL)
         shared_unref(&ch->last_id->shared);
-    mem_free(ch);
+    ch->last_id = NULL;
 }
 
 static void

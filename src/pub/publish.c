@@ -81,9 +81,7 @@ static void
 forget(struct channel *ch, void *arg)
 {
     (void)arg;
-    if (ch->last_id != NULL)
-        shared_unref(&ch->last_id->shared);
-    ch->last_id = NULL;
+    channel_forget_id(ch);
 }
 
 void

@@ -59,8 +59,7 @@ find(const struct channel *ch, struct str prev_id)
 static void
 set_last_id(struct channel *ch, struct str id)
 {
-    if (ch->last_id != NULL)
-        shared_unref(&ch->last_id->shared);
+    channel_forget_id(ch);
     ch->last_id = id.ptr != NULL ? shared_bytes_new(id) : NULL;
 }
 

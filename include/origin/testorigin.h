@@ -1,0 +1,11 @@
+/* testorigin.h - the built-in `test` target (spec: sockjs-and-test-handler 7): answers as an origin would. */
+#ifndef ORIGIN_TESTORIGIN_H
+#define ORIGIN_TESTORIGIN_H
+
+#include "proto/http1.h"
+
+/* Answer a request for PATH (with its query). HEAD gets status and headers, in the list's own memory; the body is a
+ * constant. */
+struct str testorigin_answer(struct str path, bool too_large, struct http1_head *head);
+
+#endif

@@ -1,0 +1,30 @@
+/* proxy.h - the front door: from a client's request to its route, and on to an exchange.
+ *
+ *   xchg --proxy_request()--> routes_find() --> exchange --> origin/request --> the answer, or an httphold
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "client/xchg.h"
+#include "conf/config.h"
+#include "conf/routes.h"
+#include "origin/request.h"
+#include "pub/channel.h"
+
+struct proxy;
+
+/* All borrowed. NULL with E set when a key cannot be read. */
+struct proxy *proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
+                        struct channels *channels, struct err *e);
+void proxy_free(struct proxy *p);
+
+/* For h1server_ops. ARG is the proxy. */
+void proxy_request(void *arg, struct xchg *x);
+void proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);
+
+/* The command "recover": ask the origins of all holds again. */
+void proxy_recover(struct proxy *p);
+/* Is there a request or hold with this connection id? */
+bool proxy_connection_exists(const struct proxy *p, struct str id);
+
+#endif

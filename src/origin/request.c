@@ -1,0 +1,603 @@
+#include "origin/request.h"
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "io/resolver.h"
+#include "origin/pool.h"
+#include "origin/testorigin.h"
+
+#include <errno.h>
+
+enum {
+    QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
+    TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
+};
+
+struct failed_target {
+    struct map_node node;
+    uint64_t until; /* ms */
+    char key[];
+};
+
+struct origin {
+    struct loop *loop; /* borrowed */
+    struct origin_settings settings;
+    struct resolver *resolver; /* borrowed */
+    struct pool *pool;         /* owned */
+    struct map failed;         /* of failed_target, by the target's text; owned */
+    struct buf head;           /* for composing requests */
+};
+
+struct request {
+    struct origin *origin; /* borrowed */
+    const struct request_spec *spec;
+    const struct request_ops *ops;
+    void *user;
+    struct target *target;     /* being asked; in spec->targets */
+    uint64_t tried;            /* bits of the targets that were tried */
+    struct h1client *client;   /* owned while the request is under way */
+    struct resolver_lookup *lookup; /* owned; while a name is looked up */
+    struct resolver_address *addresses; /* of the target; owned */
+    unsigned n_addresses, next_address;
+    struct timer timer;        /* connecting, then waiting for the answer */
+    struct task task;          /* begins the request; tells of a failure; answers for the test target */
+    enum request_failure failure; /* of the last target */
+    char why[160];
+    uint64_t active_at;        /* ms */
+    bool sent;                 /* bytes of the request have been sent to this target */
+    bool retried;              /* a stale connection has been replaced */
+    bool answered;             /* on_head() was called */
+    bool paused;
+    bool over;
+};
+
+static void next_target(struct request *r);
+static void connect_next(struct request *r);
+static void connect_target(struct request *r);
+static void send_request(struct request *r);
+
+/* targets that failed lately */
+
+static bool
+failed_lately(struct origin *o, const struct target *t)
+{
+    struct map_node *node = map_find(&o->failed, str_c(t->text));
+    struct failed_target *f;
+    if (node == NULL)
+        return false;
+    f = container_of(node, struct failed_target, node);
+    if (clock_now() < f->until)
+        return true;
+    map_remove(&o->failed, node);
+    mem_free(f);
+    return false;
+}
+
+static void
+note_failure(struct origin *o, const struct target *t)
+{
+    struct str key = str_c(t->text);
+    struct map_node *node = map_find(&o->failed, key);
+    struct failed_target *f;
+    if (node == NULL) {
+        f = mem_alloc(sizeof *f + key.len);
+        memcpy(f->key, key.ptr, key.len);
+        f->node.key = str_of(f->key, key.len);
+        map_add(&o->failed, &f->node);
+    } else {
+        f = container_of(node, struct failed_target, node);
+    }
+    f->until = clock_now() + FAILED_MS;
+}
+
+/* ending */
+
+static void
+request_free(void *ptr)
+{
+    struct request *r = ptr;
+    mem_free(r->addresses);
+    mem_free(r);
+}
+
+static void
+finish(struct request *r)
+{
+    struct origin *o = r->origin;
+    if (r->over)
+        return;
+    r->over = true;
+    loop_timer_stop(o->loop, &r->timer);
+    loop_cancel(o->loop, &r->task);
+    if (r->lookup != NULL)
+        resolver_cancel(r->lookup);
+    if (r->client != NULL)
+        h1client_close(r->client);
+    r->client = NULL;
+    r->lookup = NULL;
+    loop_reap(o->loop, r, request_free);
+}
+
+static void
+fail(struct request *r, enum request_failure why, const char *text)
+{
+    if (r->over)
+        return;
+    finish(r);
+    r->ops->on_fail(r, why, text);
+}
+
+void
+request_cancel(struct request *r)
+{
+    finish(r);
+}
+
+/* All targets failed before the request was sent: say which, or the one cause. */
+static void
+fail_unsent(struct request *r)
+{
+    struct buf text = BUF_INIT(1024);
+    if (r->spec->n_targets == 1 && r->failure != REQUEST_UNREACHABLE) {
+        fail(r, r->failure, r->why);
+        return;
+    }
+    buf_adds(&text, STR("Unable to connect to any targets. Tried: "));
+    for (unsigned i = 0; i < r->spec->n_targets; i++)
+        buf_addf(&text, "%s%s", i > 0 ? ", " : "", r->spec->targets[i].text);
+    if (buf_addc(&text, '\0') != 0)
+        text.ptr[text.len - 1] = '\0';
+    fail(r, r->failure, text.ptr);
+    buf_clear(&text);
+}
+
+static void
+target_failed(struct request *r, enum request_failure failure, const char *why)
+{
+    loop_timer_stop(r->origin->loop, &r->timer);
+    if (r->client != NULL)
+        h1client_close(r->client);
+    r->client = NULL;
+    r->failure = failure;
+    snprintf(r->why, sizeof r->why, "%s", why);
+    note_failure(r->origin, r->target);
+    next_target(r);
+}
+
+/* what the connection says */
+
+static void
+on_connected(void *user)
+{
+    struct request *r = user;
+    loop_timer_stop(r->origin->loop, &r->timer);
+    send_request(r);
+}
+
+static void
+on_head(void *user, struct http1_head *head)
+{
+    struct request *r = user;
+    r->answered = true;
+    r->active_at = clock_now();
+    r->ops->on_head(r, head);
+}
+
+static void
+on_body(void *user, struct str piece)
+{
+    struct request *r = user;
+    r->active_at = clock_now();
+    r->ops->on_body(r, piece);
+}
+
+static void
+on_end(void *user)
+{
+    struct request *r = user;
+    struct h1client *c = r->client;
+    bool all_sent = r->spec->body->complete && conn_queued(&c->conn) == 0;
+    r->client = NULL;
+    if (c->reused && all_sent)
+        pool_put(r->origin->pool, str_c(r->target->text), c);
+    else
+        h1client_close(c);
+    finish(r);
+    r->ops->on_end(r);
+}
+
+static bool
+idempotent(struct str method)
+{
+    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+    for (size_t i = 0; i < countof(methods); i++)
+        if (str_eq(method, str_c(methods[i])))
+            return true;
+    return false;
+}
+
+static void
+on_broken(void *user, bool no_answer, const char *why)
+{
+    struct request *r = user;
+    struct h1client *c = r->client;
+    r->client = NULL;
+    snprintf(r->why, sizeof r->why, "%s", why);
+    if (!r->sent) {
+        h1client_close(c);
+        connect_next(r);
+        return;
+    }
+    if (c->reused && no_answer && !r->retried && idempotent(r->spec->method) && !r->spec->body->overflow) {
+        r->retried = true;
+        h1client_close(c);
+        r->sent = false;
+        connect_target(r);
+        return;
+    }
+    fail(r, r->answered ? REQUEST_CUT : REQUEST_LOST, r->why);
+}
+
+static void
+on_drained(void *user)
+{
+    struct request *r = user;
+    r->active_at = clock_now();
+    r->ops->on_ready(r);
+}
+
+static const struct h1client_ops client_ops = {on_connected, on_head, on_body, on_end, on_broken, on_drained};
+
+/* sending */
+
+static void
+put_body_framing(struct request *r, struct buf *b)
+{
+    const struct request_spec *s = r->spec;
+    int64_t length = s->body->complete ? (int64_t)s->body->total : s->body->length;
+    r->client->chunked = false;
+    if (length > 0 || (length == 0 && !str_eq(s->method, STR("GET")) && !str_eq(s->method, STR("HEAD")) &&
+                       !str_eq(s->method, STR("OPTIONS"))))
+        buf_addf(b, "Content-Length: %lld\r\n", (long long)length);
+    if (length < 0) {
+        buf_adds(b, STR("Transfer-Encoding: chunked\r\n"));
+        r->client->chunked = true;
+    }
+    buf_adds(b, STR("\r\n"));
+}
+
+static void
+put_head(struct request *r, struct buf *b)
+{
+    const struct request_spec *s = r->spec;
+    b->len = 0;
+    http1_put_request(b, s->method, s->path);
+    http1_put_header(b, STR("Host"), r->target->as_host != NULL ? str_c(r->target->as_host) : s->host);
+    for (unsigned i = 0; i < s->headers->n; i++)
+        http1_put_header(b, s->headers->at[i].name, s->headers->at[i].value);
+    put_body_framing(r, b);
+}
+
+static int
+send_piece(struct request *r, struct str head, struct str piece, bool last)
+{
+    struct conn_piece out[4];
+    char size[18];
+    unsigned n = 0;
+    if (head.len > 0)
+        out[n++] = (struct conn_piece){head, NULL};
+    if (piece.len > 0) {
+        if (r->client->chunked)
+            out[n++] = (struct conn_piece){str_of(size, http1_chunk_head(size, piece.len)), NULL};
+        out[n++] = (struct conn_piece){piece, NULL};
+    }
+    if (r->client->chunked && (piece.len > 0 || last)) {
+        struct str tail = STR("\r\n0\r\n\r\n");
+        out[n++] = (struct conn_piece){piece.len == 0 ? str_from(tail, 2) : last ? tail : str_sub(tail, 0, 2), NULL};
+    }
+    return n > 0 ? conn_sendv(&r->client->conn, out, n) : 0;
+}
+
+static void
+on_timer(struct timer *t)
+{
+    struct request *r = container_of(t, struct request, timer);
+    uint64_t limit = (uint64_t)r->origin->settings.activity_timeout * 1000, quiet = clock_now() - r->active_at;
+    if (r->client != NULL && r->client->conn.connecting) {
+        h1client_close(r->client);
+        r->client = NULL;
+        snprintf(r->why, sizeof r->why, "connection timed out");
+        r->failure = REQUEST_TIMEOUT;
+        connect_next(r);
+        return;
+    }
+    if (!r->answered && r->origin->settings.response_timeout > 0)
+        limit = (uint64_t)r->origin->settings.response_timeout * 1000;
+    if (quiet >= limit)
+        fail(r, REQUEST_TIMEOUT, "no response in time");
+    else
+        loop_timer(r->origin->loop, t, limit - quiet);
+}
+
+/* The connection is there: everything that has come of the request goes out. */
+static void
+send_request(struct request *r)
+{
+    struct origin *o = r->origin;
+    unsigned limit = o->settings.response_timeout > 0 ? o->settings.response_timeout : o->settings.activity_timeout;
+    r->sent = true;
+    r->active_at = clock_now();
+    h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
+    put_head(r, &o->head);
+    send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
+    loop_timer(o->loop, &r->timer, (uint64_t)limit * 1000);
+    if (r->paused)
+        conn_pause(&r->client->conn);
+    if (!r->spec->body->complete && conn_queued(&r->client->conn) == 0)
+        r->ops->on_ready(r);
+}
+
+void
+request_send(struct request *r, struct str piece)
+{
+    if (r->over || !r->sent || r->client == NULL)
+        return; /* it is in what is kept, and goes out with that */
+    r->active_at = clock_now();
+    send_piece(r, STR(""), piece, r->spec->body->complete);
+}
+
+bool
+request_full(const struct request *r)
+{
+    return !r->sent || (r->client != NULL && conn_queued(&r->client->conn) > QUEUE_MAX);
+}
+
+void
+request_pause(struct request *r, bool pause)
+{
+    r->paused = pause;
+    if (r->client == NULL || !r->sent)
+        return;
+    r->active_at = clock_now();
+    if (pause)
+        conn_pause(&r->client->conn);
+    else
+        conn_resume(&r->client->conn);
+}
+
+/* connecting */
+
+static void
+connect_next(struct request *r)
+{
+    struct origin *o = r->origin;
+    while (r->next_address < r->n_addresses) {
+        const struct resolver_address *a = &r->addresses[r->next_address++];
+        r->client = h1client_new(o->loop, resolver_sockaddr(a), a->len, o->settings.max_head, &client_ops, r);
+        if (r->client != NULL) {
+            loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
+            return;
+        }
+        snprintf(r->why, sizeof r->why, "%s", strerror(errno));
+    }
+    target_failed(r, r->failure, r->why[0] != '\0' ? r->why : "cannot connect");
+}
+
+static void
+have_addresses(struct request *r, const struct resolver_address *addresses, unsigned n)
+{
+    unsigned kept = 0;
+    r->addresses = mem_realloc(r->addresses, n * sizeof *r->addresses);
+    for (unsigned i = 0; i < n; i++)
+        if (!r->target->untrusted || !resolver_is_private(&addresses[i]))
+            r->addresses[kept++] = addresses[i];
+    if (n > 0 && kept == 0) {
+        target_failed(r, REQUEST_BLOCKED, "Error: Origin host/IP blocked.");
+        return;
+    }
+    r->n_addresses = kept;
+    r->next_address = 0;
+    connect_next(r);
+}
+
+static void
+on_lookup(void *arg, const struct resolver_address *addresses, unsigned n, const char *why)
+{
+    struct request *r = arg;
+    char text[160];
+    (void)why;
+    r->lookup = NULL;
+    if (n > 0) {
+        have_addresses(r, addresses, n);
+        return;
+    }
+    snprintf(text, sizeof text, "DNS lookup failed for %s", r->target->host);
+    target_failed(r, REQUEST_NO_NAME, text);
+}
+
+static void
+connect_target(struct request *r)
+{
+    struct origin *o = r->origin;
+    struct target *t = r->target;
+    struct resolver_address a;
+    if (t->kind == TARGET_UNIX) {
+        if (resolver_unix(t->path, &a) != 0)
+            target_failed(r, REQUEST_UNREACHABLE, "path of the Unix socket is too long");
+        else
+            have_addresses(r, &a, 1);
+    } else if (resolver_literal(str_c(t->host), t->port, &a) == 0) {
+        have_addresses(r, &a, 1);
+    } else {
+        r->lookup = resolver_lookup(o->resolver, str_c(t->host), t->port, on_lookup, r);
+    }
+}
+
+static bool
+take_pooled(struct request *r)
+{
+    struct h1client *c;
+    while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
+        if (idempotent(r->spec->method) || !h1client_is_stale(c)) {
+            r->client = c;
+            return true;
+        }
+        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+    }
+    return false;
+}
+
+/* choosing */
+
+/* The first target that was not tried yet, those that failed lately last; NULL when there is none. */
+static struct target *
+choose(struct request *r)
+{
+    struct target *late = NULL;
+    for (unsigned i = 0; i < r->spec->n_targets && i < 64; i++) {
+        struct target *t = &r->spec->targets[i];
+        if (r->tried & (uint64_t)1 << i)
+            continue;
+        if (r->spec->n_targets == 1 || !failed_lately(r->origin, t))
+            return t;
+        if (late == NULL)
+            late = t;
+    }
+    return late;
+}
+
+static void
+answer_test(struct request *r)
+{
+    const struct request_body *body = r->spec->body;
+    struct http1_head head;
+    struct str text;
+    if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
+        r->sent = true;
+        r->ops->on_ready(r); /* until it is complete, or too much */
+        loop_later(r->origin->loop, &r->task);
+        return;
+    }
+    text = testorigin_answer(r->spec->path, body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    r->ops->on_head(r, &head);
+    if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
+        r->ops->on_body(r, text);
+    if (!r->over) {
+        finish(r);
+        r->ops->on_end(r);
+    }
+    headers_clear(&head.headers);
+}
+
+static void
+next_target(struct request *r)
+{
+    r->target = choose(r);
+    if (r->target == NULL) {
+        r->target = &r->spec->targets[r->spec->n_targets - 1];
+        fail_unsent(r);
+        return;
+    }
+    r->tried |= (uint64_t)1 << (r->target - r->spec->targets);
+    r->failure = REQUEST_UNREACHABLE;
+    r->why[0] = '\0';
+    if (r->target->kind == TARGET_TEST) {
+        answer_test(r);
+        return;
+    }
+    if (take_pooled(r))
+        send_request(r);
+    else
+        connect_target(r);
+}
+
+static void
+on_task(struct task *t)
+{
+    struct request *r = container_of(t, struct request, task);
+    if (r->target != NULL && r->target->kind == TARGET_TEST)
+        answer_test(r);
+    else
+        next_target(r);
+}
+
+/* The usual case costs no further turn of the loop: a whole request, and an idle connection to the first target. */
+static bool
+send_at_once(struct request *r)
+{
+    if (!r->spec->body->complete)
+        return false;
+    r->target = choose(r);
+    if (r->target->kind != TARGET_TEST && take_pooled(r)) {
+        r->tried |= (uint64_t)1 << (r->target - r->spec->targets);
+        send_request(r);
+        return true;
+    }
+    r->target = NULL;
+    return false;
+}
+
+struct request *
+request_new(struct origin *o, const struct request_spec *spec, const struct request_ops *ops, void *user)
+{
+    struct request *r = mem_zalloc(sizeof *r);
+    r->origin = o;
+    r->spec = spec;
+    r->ops = ops;
+    r->user = user;
+    timer_init(&r->timer, on_timer);
+    task_init(&r->task, on_task);
+    if (!send_at_once(r))
+        loop_later(o->loop, &r->task);
+    return r;
+}
+
+void *
+request_user(const struct request *r)
+{
+    return r->user;
+}
+
+bool
+request_is_sent(const struct request *r)
+{
+    return r->sent;
+}
+
+const struct target *
+request_target(const struct request *r)
+{
+    return r->target;
+}
+
+struct origin *
+origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver)
+{
+    struct origin *o = mem_zalloc(sizeof *o);
+    o->loop = l;
+    o->settings = *settings;
+    o->resolver = resolver;
+    o->pool = pool_new(l, settings->max_idle);
+    map_init(&o->failed);
+    buf_init(&o->head, 1 << 24);
+    return o;
+}
+
+static void
+free_failed(struct map_node *node, void *arg)
+{
+    struct failed_target *f = container_of(node, struct failed_target, node);
+    map_remove(arg, node);
+    mem_free(f);
+}
+
+void
+origin_free(struct origin *o)
+{
+    pool_free(o->pool);
+    map_each(&o->failed, free_failed, &o->failed);
+    map_clear(&o->failed);
+    buf_clear(&o->head);
+    mem_free(o);
+}

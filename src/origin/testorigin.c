@@ -1,0 +1,62 @@
+#include "origin/testorigin.h"
+
+#include "proto/uri.h"
+
+static struct str
+answer(struct http1_head *head, int status, struct str body)
+{
+    head->status = status;
+    head->reason = http_reason(status);
+    headers_add(&head->headers, STR("Content-Type"), STR("text/plain"));
+    head->framing = HTTP1_LENGTH;
+    head->length = body.len;
+    return body;
+}
+
+static void
+hold(struct http1_head *head, struct str mode, struct str query)
+{
+    struct str name, value;
+    bool any = false;
+    headers_add(&head->headers, STR("Grip-Hold"), mode);
+    while (uri_query_next(&query, &name, &value)) {
+        struct buf channel = BUF_INIT(65536);
+        uri_decode(value, true, &channel);
+        if (str_eq(name, STR("channel")) && channel.len > 0) {
+            headers_add(&head->headers, STR("Grip-Channel"), buf_str(&channel));
+            any = true;
+        }
+        buf_clear(&channel);
+    }
+    if (!any)
+        headers_add(&head->headers, STR("Grip-Channel"), STR("test"));
+}
+
+struct str
+testorigin_answer(struct str path, bool too_large, struct http1_head *head)
+{
+    ptrdiff_t at = str_chr(path, '?');
+    struct str query = at >= 0 ? str_from(path, (size_t)at + 1) : str_of(NULL, 0);
+    struct str body;
+    *head = (struct http1_head){.minor = 1, .keep_alive = true};
+    headers_init(&head->headers);
+    if (at >= 0)
+        path = str_sub(path, 0, (size_t)at);
+    if (path.len > 1 && str_ends(path, STR("/")))
+        path = str_sub(path, 0, path.len - 1);
+    if (too_large)
+        return answer(head, 400, STR("request too large\n"));
+    if (str_eq(path, STR("/")))
+        return answer(head, 200, STR("Hello from the pushpind test handler!\n"));
+    if (str_eq(path, STR("/response"))) {
+        body = answer(head, 200, STR("nothing for now\n"));
+        hold(head, STR("response"), query);
+        return body;
+    }
+    if (str_eq(path, STR("/stream"))) {
+        body = answer(head, 200, STR("[stream opened]\n"));
+        hold(head, STR("stream"), query);
+        return body;
+    }
+    return answer(head, 404, STR("no such test resource\n"));
+}

@@ -1,0 +1,38 @@
+/* clientreq.h - what a client asked for, apart from the connection on which it did.
+ *
+ * It is made from the head of a request and borrows from it. A response hold keeps a copy that owns its bytes, since
+ * the same request may have to be sent to the origin again. */
+#ifndef PROXY_CLIENTREQ_H
+#define PROXY_CLIENTREQ_H
+
+#include "base/err.h"
+#include "client/xchg.h"
+
+struct clientreq {
+    struct str method;
+    struct str authority; /* as the client gave it: Host, or that of an absolute target */
+    struct str host;      /* lower-case, without port and brackets: for the routes; in MEMORY */
+    struct str path;      /* normalised, with its query; in MEMORY */
+    size_t path_len;      /* bytes of PATH that are the path proper */
+    struct headers headers; /* all that came */
+    bool secure;          /* https, or said to be by a trusted header */
+    bool trusted;         /* a proxy that we trust has handled it */
+    char *memory;         /* owned */
+};
+
+/* 0, or the status to answer with (400, 405) and E's words as its body. */
+int clientreq_init(struct clientreq *c, const struct http1_head *head, bool secure, struct err *e);
+/* A copy that owns everything. */
+void clientreq_copy(struct clientreq *to, const struct clientreq *from);
+void clientreq_clear(struct clientreq *c);
+
+static inline struct str
+clientreq_pathname(const struct clientreq *c)
+{
+    return str_sub(c->path, 0, c->path_len);
+}
+
+/* Append "https://host/path?query". */
+void clientreq_put_uri(const struct clientreq *c, struct buf *b);
+
+#endif

@@ -1,0 +1,21 @@
+/* context.h - what the files of proxy share: the settings and the parts they work with. */
+#ifndef PROXY_CONTEXT_H
+#define PROXY_CONTEXT_H
+
+#include "base/map.h"
+#include "proxy/proxy.h"
+
+struct updates;
+
+struct proxy {
+    struct loop *loop;           /* borrowed, like all that follows but for the last */
+    const struct config *config;
+    struct routes *routes;
+    struct origin *origin;
+    struct channels *channels;
+    struct sig_key *sig_key;     /* reference held; NULL: no Grip-Sig */
+    struct sig_key *upstream_key; /* reference held; NULL: nobody is trusted */
+    struct updates *updates;     /* owned */
+};
+
+#endif

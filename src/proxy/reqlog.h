@@ -1,0 +1,23 @@
+/* reqlog.h - one line per request (spec: proxying 11). */
+#ifndef PROXY_REQLOG_H
+#define PROXY_REQLOG_H
+
+#include "proxy/clientreq.h"
+#include "proxy/context.h"
+
+enum reqlog_result { REQLOG_DONE, REQLOG_ACCEPT, REQLOG_ERROR };
+
+struct reqlog {
+    const struct clientreq *req;
+    const struct route *route;   /* NULL: none was found */
+    const struct target *target; /* NULL: none was chosen */
+    struct xchg *x;              /* for the peer's address */
+    enum reqlog_result result;
+    int code;      /* with REQLOG_DONE */
+    uint64_t size; /* bytes of the body sent */
+    bool retry;
+};
+
+void reqlog_write(struct proxy *p, const struct reqlog *r);
+
+#endif
