@@ -66,7 +66,8 @@ $(BUILD)/pushpind: $(BUILD)/obj/main/pushpind.o $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/pushpin-publish: $(BUILD)/obj/main/publish.o $(BUILD)/libcore.a
+PUBLISH_OBJ := $(patsubst %,$(BUILD)/obj/main/%.o,publish publishitem publishhttp publishconn publishzmq)
+$(BUILD)/pushpin-publish: $(PUBLISH_OBJ) $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
