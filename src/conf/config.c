@@ -65,7 +65,7 @@ set_from(struct loading *l, const struct config_key *k, enum key_type type, cons
 {
     struct config_file *file = NULL;
     const struct config_entry *entry = find(l, section, name, &file);
-    if (config_set_as(l->c, k, type, entry != NULL ? entry->raw : NULL, l->e) == 0)
+    if (config_set(l->c, k, type, entry != NULL ? entry->raw : NULL, l->e) == 0)
         return 0;
     if (entry != NULL)
         err_prefix(l->e, "%s:%u: %s: ", file->path, entry->line, name);
@@ -203,6 +203,8 @@ derive(struct loading *l, const struct config_options *o)
         mem_free(c->logdir);
         c->logdir = mem_strdup(".");
     }
+    if (c->max_open_requests > c->client_maxconn)
+        c->max_open_requests = c->client_maxconn;
     if (c->push_in_http_port > 0 && (c->push_in_http_port += c->port_offset) > 65535) {
         err_set(l->e, "push_in_http_port: with port_offset %d it is more than 65535", c->port_offset);
         return -1;

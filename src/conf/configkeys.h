@@ -4,24 +4,25 @@
 
 #include "conf/config.h"
 
-enum key_type {                /* what the member at the row's offset is, and how the value becomes that */
-                KEY_TEXT,      /* char *; variables replaced, as in all texts below */
-                KEY_BOOL,      /* bool */
-                KEY_INT,       /* int from min to max; an empty value counts as absent */
-                KEY_OCTAL,     /* int; -1 when empty */
-                KEY_LIST,      /* struct config_list */
-                KEY_SPEC,      /* char *; a ZeroMQ endpoint or "" */
-                KEY_SPECS,     /* struct config_list of them */
-                KEY_LEVELS,    /* int, the highest level */
-                KEY_PORTS,     /* added to the listeners */
-                KEY_TLS_PORTS, /* the same, with TLS */
-                KEY_SOCKETS,   /* the same, Unix sockets */
-                KEY_ADDRESS,   /* char *; an IP address */
-                KEY_METRICS,   /* prometheus_addr and prometheus_port */
-                KEY_XFP,       /* int, CONFIG_XFP_* */
-                KEY_IS_JSON,   /* bool */
-                KEY_ELSEWHERE, /* read by config.c on its own, before or instead */
-                KEY_OLD        /* Pushpin's own affair: accepted, no effect */
+/* What the member at the row's offset is, and how the value becomes that. */
+enum key_type {
+    KEY_TEXT,      /* char *; variables replaced, as in all texts below */
+    KEY_BOOL,      /* bool */
+    KEY_INT,       /* int from min to max; an empty value counts as absent */
+    KEY_OCTAL,     /* int; -1 when empty */
+    KEY_LIST,      /* struct config_list */
+    KEY_SPEC,      /* char *; a ZeroMQ endpoint or "" */
+    KEY_SPECS,     /* struct config_list of them */
+    KEY_LEVELS,    /* int, the highest level */
+    KEY_PORTS,     /* added to the listeners */
+    KEY_TLS_PORTS, /* the same, with TLS */
+    KEY_SOCKETS,   /* the same, Unix sockets */
+    KEY_ADDRESS,   /* char *; an IP address */
+    KEY_METRICS,   /* prometheus_addr and prometheus_port */
+    KEY_XFP,       /* int, CONFIG_XFP_* */
+    KEY_IS_JSON,   /* bool */
+    KEY_ELSEWHERE, /* read by config.c on its own, before or instead */
+    KEY_OLD        /* Pushpin's own affair: accepted, no effect */
 };
 
 enum key_when { AT_START, AT_RELOAD };

@@ -171,21 +171,31 @@ set_metrics(struct config *c, struct str text, struct err *e)
     return 0;
 }
 
+/* Words without a meaning of their own switch it off. */
+static int
+xfp_of(struct str text)
+{
+    if (str_ieq(text, STR("true")))
+        return CONFIG_XFP_BOTH;
+    return str_ieq(text, STR("proto-only")) ? CONFIG_XFP_PROTO_ONLY : CONFIG_XFP_OFF;
+}
+
 static int
 set_from_text(struct config *c, const struct config_key *k, enum key_type type, char *owned, struct err *e)
 {
     struct str text = str_c(owned);
-    char **to = member(c, k);
+    char *made = NULL;
     switch (type) {
     case KEY_TEXT:
-        set_text(to, mem_strdup(owned));
+        set_text(member(c, k), mem_strdup(owned));
         return 0;
     case KEY_SPEC:
-        set_text(to, spec_of(c, owned, e));
-        return *to != NULL ? 0 : -1;
+        made = spec_of(c, owned, e);
+        set_text(member(c, k), made);
+        return made != NULL ? 0 : -1;
     case KEY_ADDRESS:
-        set_text(to, NULL);
-        return config_parse_address(text, to, e);
+        set_text(member(c, k), NULL);
+        return config_parse_address(text, member(c, k), e);
     case KEY_BOOL:
         *(bool *)member(c, k) = config_parse_bool(text);
         return 0;
@@ -193,9 +203,7 @@ set_from_text(struct config *c, const struct config_key *k, enum key_type type, 
         *(bool *)member(c, k) = str_eq(text, STR("json"));
         return 0;
     case KEY_XFP:
-        *(int *)member(c, k) = str_ieq(text, STR("true"))         ? CONFIG_XFP_BOTH
-                               : str_ieq(text, STR("proto-only")) ? CONFIG_XFP_PROTO_ONLY
-                                                                  : CONFIG_XFP_OFF;
+        *(int *)member(c, k) = xfp_of(text);
         return 0;
     case KEY_METRICS:
         return set_metrics(c, text, e);
@@ -205,7 +213,7 @@ set_from_text(struct config *c, const struct config_key *k, enum key_type type, 
 }
 
 int
-config_set_as(struct config *c, const struct config_key *k, enum key_type type, const char *raw, struct err *e)
+config_set(struct config *c, const struct config_key *k, enum key_type type, const char *raw, struct err *e)
 {
     char *text;
     int rc;
@@ -227,12 +235,6 @@ config_set_as(struct config *c, const struct config_key *k, enum key_type type, 
         mem_free(text);
         return rc;
     }
-}
-
-int
-config_set(struct config *c, const struct config_key *k, const char *raw, struct err *e)
-{
-    return config_set_as(c, k, k->type, raw, e);
 }
 
 void

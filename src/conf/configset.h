@@ -4,11 +4,10 @@
 
 #include "conf/configkeys.h"
 
-/* Set what row K stands for to the raw value RAW, or to the row's own when RAW is NULL. The global settings come first,
- * since the others' texts name them. 0, or -1 with E set: what would be right. */
-int config_set(struct config *c, const struct config_key *k, const char *raw, struct err *e);
-/* Types of rows that config.c sets in its own way. */
-int config_set_as(struct config *c, const struct config_key *k, enum key_type type, const char *raw, struct err *e);
+/* Set the member of row K, as a value of TYPE (the row's own unless that is KEY_ELSEWHERE), to the raw value RAW, or to
+ * the row's own value when RAW is NULL. The global settings come first, since the others' texts name them. 0, or -1
+ * with E set: what would be right. */
+int config_set(struct config *c, const struct config_key *k, enum key_type type, const char *raw, struct err *e);
 /* TEXT (mem_free()d) with {libdir}, {rundir} and {ipc_prefix} replaced; NULL with E set when that gets too long. */
 char *config_expand(const struct config *c, char *text, struct err *e);
 /* Free what the row's member holds. */
