@@ -57,7 +57,7 @@ struct route {
 
 struct routes;
 
-/* LINES (n of them, copied) come from --route and replace the file; PATH may be NULL. Its directory (without one ".") is the
+/* LINES (n of them, copied) come from --route and replace the file. PATH may be NULL; its directory, else ".", is the
  * base of file: keys. */
 struct routes *routes_new(const char *path, const char *const *lines, unsigned n);
 void routes_free(struct routes *r);

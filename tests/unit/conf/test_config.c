@@ -245,6 +245,14 @@ TEST(variables_and_the_port_offset)
     config_free(c);
 }
 
+TEST(open_requests_are_capped_at_the_connections)
+{
+    struct config *c = parse("[runner]\nclient_maxconn=10\n[proxy]\nmax_open_requests=11\n");
+    CHECK(c != NULL);
+    CHECK_INT(c->max_open_requests, 10);
+    config_free(c);
+}
+
 TEST(control_address)
 {
     static const struct {
@@ -495,6 +503,7 @@ main(void)
         cmocka_unit_test(words_of_a_few_keys),
         cmocka_unit_test(listeners_of_all_kinds),
         cmocka_unit_test(variables_and_the_port_offset),
+        cmocka_unit_test(open_requests_are_capped_at_the_connections),
         cmocka_unit_test(control_address),
         cmocka_unit_test(errors_name_file_line_key_and_what_would_be_right),
         cmocka_unit_test(unknown_keys_and_sections_are_warned_about_once),
