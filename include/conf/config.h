@@ -1,7 +1,7 @@
 /* config.h - pushpin.conf: the key table, the file, defaults, old keys accepted (spec: configuration 1-3).
  *
- * One table in config.c has a row for each key: section, name, type, where it goes, default, when it can change, help.
- * The shipped conf/pushpin.conf is printed from it, and so are the documents. */
+ * One table, configkeys.c, has a row for each key: section, name, type, where it goes, default, when it can change,
+ * help. The shipped conf/pushpin.conf is printed from it, and so are the documents. */
 #ifndef CONF_CONFIG_H
 #define CONF_CONFIG_H
 
@@ -84,6 +84,10 @@ struct config_options {
     const char *port;        /* --port's text, or NULL */
     int id;                  /* --id, or -1 */
 };
+
+/* Are the texts of OPTIONS well-formed? What E says then is for the usage message, not about a file; main asks first.
+ * config_load() asks, too. */
+int config_options_check(const struct config_options *options, struct err *e);
 
 /* Find and read the file, apply OPTIONS. Unknown keys are logged at WARN with file, line and name; old keys without
  * effect once at DEBUG. NULL with E set ("FILE:LINE: KEY: what would be right"). No file at all, and none asked for, gives

@@ -57,7 +57,8 @@ struct route {
 
 struct routes;
 
-/* DIR: base of file: keys. LINES (n of them) come from --route and replace the file; PATH may be NULL. */
+/* LINES (n of them, copied) come from --route and replace the file. PATH may be NULL; its directory, else ".", is the
+ * base of file: keys. */
 struct routes *routes_new(const char *path, const char *const *lines, unsigned n);
 void routes_free(struct routes *r);
 /* Read the file now and swap the snapshot; logs as routes 2.1, 2.2 say. 0, or -1 when it cannot be opened (the old
