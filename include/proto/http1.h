@@ -52,7 +52,8 @@ void http1_free(struct http1 *p);
 
 /* Get ready for the next message on the connection (a new parser is). */
 void http1_begin(struct http1 *p);
-/* Responses: the request was HEAD, so nothing follows the head whatever it says. Before the head is there. */
+/* Responses: the request was HEAD, so nothing follows the head whatever it says. Before the head is there;
+ * http1_begin() forgets it, but not after a 1xx head. */
 void http1_answer_to_head(struct http1 *p);
 /* Responses: 1xx heads are events too, each followed by HTTP1_END; call http1_begin() and go on. */
 

@@ -137,6 +137,7 @@ void
 http1_begin(struct http1 *p)
 {
     struct headers h = p->head.headers;
+    bool interim = p->head.status >= 100 && p->head.status < 200; /* the final answer is still to come */
     if (h.blocks != NULL)
         headers_clear(&h); /* the caller has added some of its own */
     h.n = 0;
@@ -145,7 +146,8 @@ http1_begin(struct http1 *p)
         buf_clear(&p->bytes);
     p->bytes.len = 0;
     p->phase = BEFORE;
-    p->answer_to_head = p->cr = p->complete = p->bad_in_body = false;
+    p->answer_to_head = p->answer_to_head && interim;
+    p->cr = p->complete = p->bad_in_body = false;
     p->empty_lines = 0;
     p->body = str_of(NULL, 0);
     p->bad = NULL;

@@ -534,6 +534,22 @@ TEST(parser_is_used_again_for_the_next_message_whatever_was_added_to_the_head)
     buf_clear(&b);
 }
 
+TEST(final_answer_to_head_has_no_body_after_an_interim_one_either)
+{
+    struct http1 *p = http1_new(HTTP1_RESPONSES, MAX_HEAD);
+    struct str in = STR(
+        "HTTP/1.1 103 \r\n\r\nHTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nHTTP/1.1 200 \r\nContent-Length: 1\r\n\r\n");
+    static const enum http1_framing framings[] = {HTTP1_NO_BODY, HTTP1_NO_BODY, HTTP1_LENGTH};
+    http1_answer_to_head(p);
+    for (size_t i = 0; i < countof(framings); i++) {
+        CHECK_INT(http1_next(p, &in), HTTP1_HEAD);
+        CHECK_INT(http1_head(p)->framing, framings[i]);
+        CHECK_INT(http1_next(p, &in), framings[i] == HTTP1_NO_BODY ? HTTP1_END : HTTP1_MORE);
+        http1_begin(p);
+    }
+    http1_free(p);
+}
+
 TEST(heads_and_chunks_are_written)
 {
     struct buf b = BUF_INIT(1000);
@@ -569,6 +585,7 @@ main(void)
         cmocka_unit_test(body_is_a_view_and_the_rest_stays_with_the_caller),
         cmocka_unit_test(end_of_input_is_judged_by_where_it_comes),
         cmocka_unit_test(parser_is_used_again_for_the_next_message_whatever_was_added_to_the_head),
+        cmocka_unit_test(final_answer_to_head_has_no_body_after_an_interim_one_either),
         cmocka_unit_test(heads_and_chunks_are_written),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
