@@ -2,7 +2,7 @@
  *
  * No socket, no clock, no global. A parser is fed with what came and hands out one event at a time:
  *
- *   http1_next(p, &in)  ->  HTTP1_HEAD   p->head is filled; valid until the next http1_begin() or http1_clear()
+ *   http1_next(p, &in)  ->  HTTP1_HEAD   p->head is filled; valid until the next http1_begin() or http1_free()
  *                           HTTP1_BODY   p->body is a piece of the body, a view into IN
  *                           HTTP1_END    the message is complete; IN holds what follows it
  *                           HTTP1_MORE   all of IN is consumed and not enough
@@ -42,7 +42,7 @@ struct http1_head {
     bool expect_continue;  /* request: Expect: 100-continue, HTTP/1.1 */
 };
 
-struct http1; /* opaque; about 200 bytes and the head's own */
+struct http1; /* opaque; about 350 bytes and the head's own */
 
 enum http1_role { HTTP1_REQUESTS, HTTP1_RESPONSES };
 
@@ -55,7 +55,8 @@ void http1_allow_no_host(struct http1 *p);
 
 /* Get ready for the next message on the connection (a new parser is). */
 void http1_begin(struct http1 *p);
-/* Responses: the request was HEAD, so nothing follows the head whatever it says. Before the head is there. */
+/* Responses: the request was HEAD, so nothing follows the head whatever it says. Before the head is there;
+ * http1_begin() forgets it, but not after a 1xx head. */
 void http1_answer_to_head(struct http1 *p);
 /* Responses: 1xx heads are events too, each followed by HTTP1_END; call http1_begin() and go on. */
 

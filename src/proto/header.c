@@ -1,6 +1,7 @@
 #include "proto/header.h"
 
 #include "base/mem.h"
+#include "octet.h"
 
 struct headers_block {
     struct headers_block *next;
@@ -126,9 +127,9 @@ headers_set(struct headers *h, struct str name, struct str value)
     headers_add(h, name, value);
 }
 
-/* Offset of the first C outside double quotes, or -1; *BROKEN: a quote was left open. */
+/* Offset of the first C outside double quotes, or -1. A quote that is left open reaches to the end. */
 static ptrdiff_t
-find_unquoted(struct str s, char c, bool *broken)
+find_unquoted(struct str s, char c)
 {
     bool quoted = false;
     for (size_t i = 0; i < s.len; i++) {
@@ -139,7 +140,6 @@ find_unquoted(struct str s, char c, bool *broken)
         else if (!quoted && s.ptr[i] == c)
             return (ptrdiff_t)i;
     }
-    *broken = quoted;
     return -1;
 }
 
@@ -147,8 +147,7 @@ bool
 header_element(struct str *rest, struct str *element)
 {
     while (rest->ptr != NULL && rest->len > 0) {
-        bool broken = false;
-        ptrdiff_t at = find_unquoted(*rest, ',', &broken);
+        ptrdiff_t at = find_unquoted(*rest, ',');
         *element = str_trim(at < 0 ? *rest : str_sub(*rest, 0, (size_t)at));
         *rest = at < 0 ? str_of(NULL, 0) : str_from(*rest, (size_t)at + 1);
         if (element->len > 0)
@@ -251,24 +250,18 @@ header_param(const struct header_params *p, struct str name)
 bool
 header_name_ok(struct str name)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              (c != '\0' && strchr(others, c) != NULL)))
+    for (size_t i = 0; i < name.len; i++)
+        if (!octet_is_token(name.ptr[i]))
             return false;
-    }
     return name.len > 0;
 }
 
 bool
 header_value_ok(struct str value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
+    for (size_t i = 0; i < value.len; i++)
+        if (!octet_is_text(value.ptr[i]))
             return false;
-    }
     return true;
 }
 
