@@ -11,8 +11,8 @@ struct item {
     struct str id;      /* ptr NULL when absent; an empty id is an id */
     struct str prev_id; /* ptr NULL when absent */
     bool no_seq;
-    int64_t size; /* -1 when absent */
-    json_t *meta; /* reference held: object of strings; NULL when absent */
+    int64_t size;                         /* -1 when absent */
+    json_t *meta;                         /* reference held: object of strings; NULL when absent */
     struct format *formats[FORMAT_KINDS]; /* owned; NULL where the item has no such format */
 };
 
@@ -20,8 +20,9 @@ struct item {
  * absent for id and prev-id, and ws-message's content-bin is raw bytes. */
 enum item_source { ITEM_JSON, ITEM_TNET };
 
-/* Build an item. CHANNEL with a ptr replaces the value's own channel (ZeroMQ SUB). NULL with E set to the message of
- * publishing 4.4. The value is not needed afterwards. */
+/* Build an item. CHANNEL, unless empty, replaces the value's own channel (ZeroMQ SUB). NULL with E set to the message
+ * of publishing 4.4. The caller may drop the value afterwards, but not change it: meta, content filters and patch are
+ * references into it. */
 struct item *item_parse(const json_t *value, enum item_source source, struct str channel, struct err *e);
 
 static inline struct item *

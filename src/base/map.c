@@ -201,6 +201,7 @@ map_remove(struct map *m, struct map_node *node)
 void
 map_each(struct map *m, void (*cb)(struct map_node *node, void *arg), void *arg)
 {
+    bool outer = m->walking; /* a walk within a walk leaves the shrinking to the outer one */
     if (m->n == 0)
         return;
     m->walking = true;
@@ -211,6 +212,7 @@ map_each(struct map *m, void (*cb)(struct map_node *node, void *arg), void *arg)
             cb(node, arg);
         }
     }
-    m->walking = false;
-    shrink(m, m->buckets);
+    m->walking = outer;
+    if (!outer)
+        shrink(m, m->buckets);
 }

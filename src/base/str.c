@@ -129,9 +129,9 @@ str_i64(struct str s, int64_t *out)
         minus = *s.ptr == '-';
         s = str_from(s, 1);
     }
-    if (str_u64(s, &n) != 0 || n > (uint64_t)INT64_MAX)
+    if (str_u64(s, &n) != 0 || n > (uint64_t)INT64_MAX + minus)
         return -1;
-    *out = minus ? -(int64_t)n : (int64_t)n;
+    *out = !minus ? (int64_t)n : n > 0 ? -(int64_t)(n - 1) - 1 : 0; /* the lowest has no positive counterpart */
     return 0;
 }
 
@@ -183,7 +183,10 @@ str_lower(char *ptr, size_t len)
 bool
 str_utf8(struct str s)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;
+    const unsigned char *p = (const unsigned char *)s.ptr, *end;
+    if (s.len == 0)
+        return true; /* p may be NULL, from which nothing can be counted */
+    end = p + s.len;
     while (p < end) {
         unsigned char c = *p++;
         unsigned more, low = 0x80, high = 0xbf;

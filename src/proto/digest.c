@@ -7,7 +7,7 @@ static int
 put(struct buf *b, struct str data, const char *alphabet, bool pad)
 {
     const unsigned char *p = (const unsigned char *)data.ptr;
-    size_t n = data.len, size = (n + 2) / 3 * 4;
+    size_t n = data.len, size = pad ? (n + 2) / 3 * 4 : n / 3 * 4 + (n % 3 > 0 ? n % 3 + 1 : 0);
     char *out = buf_room(b, size), *begin = out;
     if (out == NULL)
         return -1;
