@@ -12,10 +12,10 @@
 
 enum { RESOLVER_ADDRESSES = 16, RESOLVER_TIME = 10000 }; /* of one answer at most; ms until a lookup gives up */
 
-/* An IPv4 or IPv6 address with its port, as conn_connect() wants it. */
+/* An IPv4 or IPv6 address with its port, or the path of a Unix socket, as conn_connect() wants it. */
 struct resolver_address {
     unsigned len; /* bytes that are used */
-    _Alignas(8) unsigned char bytes[32];
+    _Alignas(8) unsigned char bytes[112];
 };
 
 struct sockaddr;
@@ -43,5 +43,9 @@ void resolver_cancel(struct resolver_lookup *q);
 
 /* Fill OUT when HOST is an IPv4 address or an IPv6 address without brackets: true. */
 bool resolver_literal(struct str host, uint16_t port, struct resolver_address *out);
+/* Fill OUT with the path of a Unix socket; false when it is too long for one. */
+bool resolver_unix(const char *path, struct resolver_address *out);
+/* Is it an address of this machine or of a private network? (spec: routes 4.2, untrusted) */
+bool resolver_is_private(const struct resolver_address *a);
 
 #endif

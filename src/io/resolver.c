@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 enum { NAME_MAX_BYTES = 253, LABEL_MAX_BYTES = 63, PARTING_TURNS = 3 };
 
@@ -251,4 +252,37 @@ resolver_free(struct resolver *r)
     r->turns = PARTING_TURNS;
     task_init(&r->parting, on_parting);
     loop_later(r->loop, &r->parting);
+}
+
+bool
+resolver_unix(const char *path, struct resolver_address *out)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)(void *)out->bytes;
+    if (strlen(path) >= sizeof un->sun_path)
+        return false;
+    memset(out->bytes, 0, sizeof out->bytes);
+    un->sun_family = AF_UNIX;
+    strcpy(un->sun_path, path);
+    out->len = sizeof *un;
+    return true;
+}
+
+bool
+resolver_is_private(const struct resolver_address *a)
+{
+    const struct sockaddr *sa = resolver_sockaddr(a);
+    const unsigned char *b;
+    if (sa->sa_family == AF_INET6) {
+        b = ((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr.s6_addr;
+        if (!IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)b))
+            return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)b) || (b[0] & 0xfe) == 0xfc ||
+                   (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+        b += 12;
+    } else if (sa->sa_family == AF_INET) {
+        b = (const unsigned char *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
+    } else {
+        return false;
+    }
+    return b[0] == 127 || b[0] == 10 || b[0] == 0 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+           (b[0] == 169 && b[1] == 254);
 }

@@ -402,7 +402,7 @@ have_addresses(struct request *r, const struct resolver_address *addresses, unsi
 }
 
 static void
-on_lookup(void *arg, const struct resolver_address *addresses, unsigned n, const char *why)
+on_lookup(const struct resolver_address *addresses, unsigned n, const char *why, void *arg)
 {
     struct request *r = arg;
     char text[160];
@@ -423,14 +423,14 @@ connect_target(struct request *r)
     struct target *t = r->target;
     struct resolver_address a;
     if (t->kind == TARGET_UNIX) {
-        if (resolver_unix(t->path, &a) != 0)
+        if (!resolver_unix(t->path, &a))
             target_failed(r, REQUEST_UNREACHABLE, "path of the Unix socket is too long");
         else
             have_addresses(r, &a, 1);
-    } else if (resolver_literal(str_c(t->host), t->port, &a) == 0) {
+    } else if (resolver_literal(str_c(t->host), t->port, &a)) {
         have_addresses(r, &a, 1);
     } else {
-        r->lookup = resolver_lookup(o->resolver, str_c(t->host), t->port, on_lookup, r);
+        r->lookup = resolver_find(o->resolver, str_c(t->host), t->port, on_lookup, r);
     }
 }
 

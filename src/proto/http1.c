@@ -36,6 +36,7 @@ struct http1 {
     struct http1_scan scan;
     enum phase phase;
     bool response;       /* constant: the role */
+    bool no_host;        /* constant: HTTP/1.1 without Host is taken too */
     bool answer_to_head; /* of this message */
     bool cr;             /* BEFORE: half of an empty line has come */
     bool complete;       /* llhttp has seen the end of the message */
@@ -154,6 +155,12 @@ http1_begin(struct http1 *p)
     p->bad_status = 0;
     llhttp_init(&p->llhttp, p->response ? HTTP_RESPONSE : HTTP_REQUEST, &settings);
     p->llhttp.data = p;
+}
+
+void
+http1_allow_no_host(struct http1 *p)
+{
+    p->no_host = true;
 }
 
 void
@@ -325,7 +332,8 @@ read_head(struct http1 *p, struct str *in)
     if (!whole)
         return HTTP1_MORE;
     fields = split_head(p);
-    if (!p->response && only(p, STR("Host"), "more than one Host header").ptr == NULL && p->head.minor > 0)
+    if (!p->response && only(p, STR("Host"), "more than one Host header").ptr == NULL && p->head.minor > 0 &&
+        !p->no_host)
         refuse(p, "missing Host header", 400);
     if (p->phase != FAILED)
         decide_framing(p);

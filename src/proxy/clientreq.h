@@ -6,6 +6,7 @@
 #define PROXY_CLIENTREQ_H
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "client/xchg.h"
 
 struct clientreq {

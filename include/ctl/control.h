@@ -1,0 +1,28 @@
+/* control.h - the HTTP control port: /, /publish, /recover (spec: publishing 4). */
+#ifndef CTL_CONTROL_H
+#define CTL_CONTROL_H
+
+#include "client/xchg.h"
+#include "io/loop.h"
+#include "pub/publish.h"
+
+struct control;
+
+struct control_settings {
+    size_t max_body; /* bytes */
+};
+
+struct control_ops {
+    void (*recover)(void *arg);
+};
+
+/* PUBLISH is borrowed. */
+struct control *control_new(struct loop *l, const struct control_settings *settings, struct publish *publish,
+                            const struct control_ops *ops, void *arg);
+void control_free(struct control *c);
+
+/* For h1server_ops; ARG is the control. */
+void control_request(void *arg, struct xchg *x);
+void control_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);
+
+#endif
