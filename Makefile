@@ -81,7 +81,7 @@ TEST_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_BIN := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 TEST_HELP := $(patsubst tests/unit/%.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED := $(wildcard src/*/*.[ch] include/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
+FORMATTED := $(wildcard src/*/*.[ch] include/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch])
 
 # inside a recipe: two jobs for the make that it starts, unless this one was given -j
 TWO = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j2) --no-print-directory
@@ -209,7 +209,7 @@ layers: ## checks that includes go down in the map of folders
 lint: ## clang-tidy and clang-format over the sources, changing nothing
 	@tests/tools/deps.sh $(DEPS) $(TEST_DEPS) $(LINT_DEPS)
 	@clang-format --dry-run -Werror $(FORMATTED)
-	@printf '%s\n' $(filter-out tests/bench/%,$(filter %.c,$(FORMATTED))) | \
+	@printf '%s\n' $(filter %.c,$(FORMATTED)) | \
 	    xargs -P 2 -I @ clang-tidy --quiet @ -- $(ALL_CFLAGS) $(MAIN_CFLAGS) -Itests/unit 2>/dev/null
 
 format: ## lays the sources out as .clang-format says
