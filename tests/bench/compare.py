@@ -305,7 +305,7 @@ def main():
         if why:
             print(f"{s.name} is left out: {why}", file=sys.stderr)
             servers.remove(s)
-    out = a.out or tempfile.mkdtemp(prefix="compare-")
+    out = a.out or os.path.join(BUILD, "bench", time.strftime("%Y%m%d-%H%M%S"))
     os.makedirs(out, exist_ok=True)
     results = []
     origin = subprocess.Popen([BENCH, "origin", "--listen", ORIGIN])
