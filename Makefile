@@ -8,20 +8,20 @@
 ifeq ($(origin CC),default)
 CC = gcc
 endif
-BUILD ?= build
-PKG_CONFIG ?= pkg-config
-CLANG ?= clang
-PYTHON ?= /usr/bin/python3
+BUILD = build
+PKG_CONFIG = pkg-config
+CLANG = clang
+PYTHON = /usr/bin/python3
 WERROR ?= 1
 VERSION = 0.1.0
 
 # for install
-PREFIX ?= /usr/local
-bindir ?= $(PREFIX)/bin
-mandir ?= $(PREFIX)/share/man
-sysconfdir ?= $(PREFIX)/etc
-runstatedir ?= /run
-logdir ?= /var/log/pushpin
+PREFIX = /usr/local
+bindir = $(PREFIX)/bin
+mandir = $(PREFIX)/share/man
+sysconfdir = $(PREFIX)/etc
+runstatedir = /run
+logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
 DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev
@@ -30,14 +30,14 @@ TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets p
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
 LINT_DEPS = clang-format clang-tidy
 
-# what of tests/conformance the product supports so far; FILE_further goes with each FILE
+# what of tests/conformance the product supports so far; FILE_further goes with each FILE (none named: all)
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
                     test_publish_zmq test_cli test_sequencing test_routes_reload
-PYTEST_ARGS ?= -n 2 -q
-FUZZ_SECONDS ?= 60
-BENCH_ROUNDS ?= 3
-BENCH_ONLY ?= stream|proxy
-BENCH_SERVERS ?=
+PYTEST_ARGS = -n 2 -q
+FUZZ_SECONDS = 60
+BENCH_ROUNDS = 3
+BENCH_ONLY = stream|proxy
+BENCH_SERVERS =
 
 PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef \
@@ -184,15 +184,16 @@ build-unit: $(TEST_BIN)
 unit: $(TEST_BIN) ## unit tests
 	@tests/tools/unit.sh $(TEST_BIN)
 
-conformance: all ## what goes over the wire, against a scripted origin (PYTEST_ARGS)
+conformance: all ## what goes over the wire, before a scripted origin (CONFORMANCE_FILES, PYTEST_ARGS)
 	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) \
-	    $(foreach f,$(CONFORMANCE_FILES),$(patsubst tests/%,%,$(wildcard tests/conformance/$(f).py tests/conformance/$(f)_further.py)))
+	    $(or $(patsubst tests/%,%,$(wildcard $(CONFORMANCE_FILES:%=tests/conformance/%.py) \
+	                                         $(CONFORMANCE_FILES:%=tests/conformance/%_further.py))),conformance)
 
 e2e: all ## the program's own behaviour: quick start, options, signals
 	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) e2e
 
 fuzz: ## runs each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS (60); needs clang
-	@if tests/tools/fuzz.sh --possible $(CLANG); then \
+	@+if tests/tools/fuzz.sh --possible $(CLANG); then \
 	    $(FUZZ_MAKE) build-fuzz && $(FUZZ_MAKE) run-fuzz; \
 	else \
 	    echo "fuzzing skipped: $(CLANG) with libFuzzer is not installed (Debian: clang libclang-rt-dev)"; \
