@@ -1,0 +1,323 @@
+"""Starting and ending: options, what refuses a start, and what becomes of clients on SIGTERM."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import HOST, TIMEOUT, Reply, free_port, hold, item, port_open, unique, wait_for
+
+CONFIG = """[global]
+rundir=run
+[runner]
+http_port=127.0.0.1:{http}
+logdir=log
+[proxy]
+routesfile=routes
+[handler]
+push_in_spec=tcp://127.0.0.1:{push}
+push_in_sub_specs=tcp://127.0.0.1:{sub}
+push_in_http_addr=127.0.0.1
+push_in_http_port={control}
+command_spec=tcp://127.0.0.1:{command}
+stats_spec=
+"""
+
+
+@pytest.fixture
+def pushpind(target, tmp_path):
+    """pushpind(ARGUMENT...): runs it to its end in a folder of its own."""
+    def run(*args, timeout=TIMEOUT):
+        return subprocess.run([target.binary] + list(args), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+    return run
+
+
+@pytest.fixture(scope="module")
+def ports():
+    """Free ports for a server that a test runs itself, by what they are for."""
+    return {name: free_port() for name in ("http", "push", "sub", "control", "command")}
+
+
+@pytest.fixture
+def config(tmp_path, ports):
+    """config(text=None, routes=...): writes the files; the configuration's path."""
+    def write(text=None, routes="* test\n"):
+        (tmp_path / "routes").write_text(routes)
+        path = tmp_path / "pushpin.conf"
+        path.write_text(text or CONFIG.format(**ports))
+        return str(path)
+    return write
+
+
+@pytest.fixture
+def taken(ports):
+    """taken(NAME): that port, and somebody listens on it."""
+    held = []
+
+    def listen(name):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((HOST, ports[name]))
+        s.listen()
+        held.append(s)
+        return ports[name]
+    yield listen
+    for s in held:
+        s.close()
+
+
+@pytest.fixture
+def server(start_server, origin):
+    """One that a test may end."""
+    s = start_server("* localhost:%d" % origin.port, {"update_on_first_subscription": "false"})
+    yield s
+    s.stop()
+
+
+def ends(server, within):
+    """Waits for the program's end; its exit status."""
+    try:
+        return server.process.wait(within)
+    except subprocess.TimeoutExpired:
+        raise AssertionError("still running after %g s; the log ends with\n%s" % (within, server.logs()[-2000:]))
+
+
+def stop_listening(server):
+    """Sends SIGTERM and waits until it has been taken in."""
+    os.kill(server.pid, signal.SIGTERM)
+    wait_for(lambda: not port_open(server.http_port), what="the port to be closed")
+
+
+# options
+
+@pytest.mark.parametrize("option", ["--version", "-v"])
+def test_version(pushpind, option):
+    r = pushpind(option)
+    assert r.returncode == 0 and r.stderr == ""
+    assert re.fullmatch(r"pushpind \d+\.\d+\S*\n", r.stdout)
+
+
+@pytest.mark.parametrize("option", ["--help", "-h", "--help-all"])
+def test_help_names_every_option(pushpind, option):
+    r = pushpind(option)
+    assert r.returncode == 0 and r.stderr == ""
+    assert r.stdout.startswith("Usage: pushpind [options]\n")
+    for name in ("config", "logfile", "loglevel", "verbose", "merge-output", "port", "id", "route", "check", "help", "version"):
+        assert "--" + name in r.stdout
+
+
+@pytest.mark.parametrize("args,text", [
+    (["--bad"], "Unknown option 'bad'."),
+    (["--port=0"], "port must be greater than or equal to 1"),
+    (["--port", "x"], "port must be greater than or equal to 1"),
+    (["--id=-1"], "id must be greater than or equal to 0"),
+    (["--loglevel=-1"], "log level must be greater than or equal to 0"),
+    (["--loglevel=2,"], "log level component cannot be empty"),
+    (["--loglevel=2,:1"], "log level component name cannot be empty"),
+    (["--loglevel=2,proxy:-1"], "log level for service proxy must be greater than or equal to 0"),
+], ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_bad_option_is_refused_with_the_usage(pushpind, args, text):
+    r = pushpind(*args)
+    assert r.returncode == 1 and r.stdout == ""
+    assert r.stderr.startswith("error: %s\n\nUsage: pushpind [options]\n" % text)
+
+
+# what refuses a start
+
+def test_configuration_that_is_not_there(pushpind):
+    r = pushpind("--config=nowhere.conf")
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] .*failed to open nowhere\.conf", r.stdout, re.M)
+
+
+@pytest.mark.parametrize("line", ["http_port=x", "http_port=127.0.0.1:99999", "client_maxconn=many"])
+def test_bad_value_names_file_line_and_key(pushpind, config, line):
+    path = config("[runner]\n\n%s\n" % line)
+    for args in ([], ["--check"]):
+        r = pushpind("--config=" + path, *args)
+        assert r.returncode == 1
+        assert re.search(r"^\[ERR\] .*%s:3: .*%s" % (re.escape(path), line.split("=")[0]), r.stdout, re.M), r.stdout
+
+
+def test_taken_http_port(pushpind, config, taken):
+    port = taken("http")
+    r = pushpind("--config=" + config())
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] .*failed to bind 127\.0\.0\.1:%d: Address already in use" % port, r.stdout, re.M), r.stdout
+
+
+@pytest.mark.parametrize("name", ["push", "sub", "command"])
+def test_taken_zeromq_port(pushpind, config, taken, name):
+    port = taken(name)
+    r = pushpind("--config=" + config())
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] .*unable to bind to tcp://127\.0\.0\.1:%d" % port, r.stdout, re.M), r.stdout
+
+
+def test_taken_control_port(pushpind, config, taken):
+    port = taken("control")
+    r = pushpind("--config=" + config())
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] .*127\.0\.0\.1:%d" % port, r.stdout, re.M), r.stdout
+
+
+# --check
+
+def test_check_of_good_files_opens_no_port(pushpind, config, taken):
+    taken("http")
+    taken("control")
+    r = pushpind("--check", "--config=" + config())
+    assert r.returncode == 0, r.stdout
+    assert "[ERR]" not in r.stdout and "[WARN]" not in r.stdout
+
+
+def test_check_tells_of_a_routes_line_that_would_be_skipped(pushpind, config):
+    r = pushpind("--check", "--config=" + config(routes="* test\nbad.example nowhere\n"))
+    assert r.returncode == 1
+    assert re.search(r"routes:2: ", r.stdout), r.stdout
+
+
+def test_check_tells_of_an_unknown_key_and_accepts_it(pushpind, config):
+    path = config()
+    with open(path, "a") as f:
+        f.write("nonsense=1\n")
+    r = pushpind("--check", "--config=" + path)
+    assert r.returncode == 0
+    assert re.search(r"^\[WARN\] .*nonsense", r.stdout, re.M), r.stdout
+
+
+def test_check_of_the_shipped_files(pushpind):
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    r = pushpind("--check", "--config=" + os.path.join(top, "conf", "pushpin.conf"))
+    assert r.returncode == 0 and "[WARN]" not in r.stdout, r.stdout
+
+
+# the end
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_with_status_0(server, sig):
+    os.kill(server.pid, sig)
+    assert ends(server, 3) == 0
+    assert "stopping..." in server.logs()
+
+
+def test_stream_ends_with_its_last_chunk(server, origin):
+    ch = unique()
+    with server.client() as c:
+        c.send_request("GET", origin.serve(hold("stream", ch, body="open\n")))
+        assert c.read_head().chunked
+        assert c.read_chunks(5) == b"open\n"
+        server.wait_subscribed(ch)
+        server.publish(item(ch, stream="line\n"))
+        assert c.read_chunks(5) == b"line\n"
+        os.kill(server.pid, signal.SIGTERM)
+        assert c.rest() == b"0\r\n\r\n"
+    assert ends(server, 3) == 0
+
+
+def test_long_poll_gets_its_timeout_response(server, origin):
+    ch = unique()
+    with server.client() as c:
+        c.send_request("GET", origin.serve(hold("response", ch, body="nothing yet\n")))
+        server.wait_subscribed(ch)
+        os.kill(server.pid, signal.SIGTERM)
+        r = c.read_response()
+        assert (r.status, r.body) == (200, b"nothing yet\n")
+        c.closed()
+    assert ends(server, 3) == 0
+
+
+def test_idle_connection_is_closed_at_once(server, origin):
+    with server.client() as c:
+        assert c.request("GET", origin.serve(Reply(200, {}, "ok"))).status == 200
+        os.kill(server.pid, signal.SIGTERM)
+        c.closed()
+    assert ends(server, 3) == 0
+
+
+def test_request_in_flight_finishes(server, origin):
+    answer = threading.Event()
+
+    def handler(request):
+        answer.wait(TIMEOUT)
+        return Reply(200, {}, "late")
+    p = origin.serve(handler)
+    with server.client() as c:
+        c.send_request("GET", p)
+        origin.wait_request(p)
+        stop_listening(server)
+        answer.set()
+        r = c.read_response()
+        assert (r.status, r.body) == (200, b"late")
+    assert ends(server, 3) == 0
+
+
+def silent(origin):
+    """A path whose request the origin never answers."""
+    def handler(request):
+        request.conn.wait_gone(10)
+        request.conn.closing = True
+    return origin.serve(handler)
+
+
+def test_what_is_not_done_after_four_seconds_is_cut(server, origin):
+    p = silent(origin)
+    with server.client() as c:
+        c.send_request("GET", p)
+        origin.wait_request(p)
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        assert ends(server, 6) == 0
+        assert time.monotonic() - began > 3.5
+
+
+def test_second_signal_ends_it_at_once(server, origin):
+    p = silent(origin)
+    with server.client() as c:
+        c.send_request("GET", p)
+        origin.wait_request(p)
+        stop_listening(server)
+        assert server.alive()
+        os.kill(server.pid, signal.SIGTERM)
+        assert ends(server, 2) == 0
+
+
+def test_nothing_is_left_behind(server, origin):
+    """Every kind of client, staying and leaving: built with SANITIZE=address, the exit status tells of a leak."""
+    stream, poll = unique(), unique()
+    stream_path = origin.serve(hold("stream", stream, body="o"))
+    poll_path = origin.serve(hold("response", poll, body="none"))
+    plain_path = origin.serve(Reply(200, {}, "ok"))
+    stay = [server.client() for _ in range(10)]
+    for i, c in enumerate(stay):
+        c.send_request("GET", stream_path if i % 2 else poll_path)
+    with server.client() as c:
+        for _ in range(3):
+            assert c.request("GET", plain_path).status == 200
+    for path in (stream_path, poll_path, plain_path, "/nowhere"):
+        c = server.client()
+        c.send_request("GET", path)
+        c.reset()
+    server.wait_subscribed(stream, poll)
+    for c in stay[1::2]:
+        c.read_head()
+        assert c.read_chunk() == b"o"
+    server.publish(item(stream, stream="1"), item(unique(), stream="nobody's"))
+    for c in stay[1::2]:
+        assert c.read_chunk() == b"1"
+    assert server.control(body="not an item").status == 400
+    with server.client() as c:
+        c.send("GARBAGE\r\n\r\n")
+        c.rest()
+    stay.pop().reset()
+    os.kill(server.pid, signal.SIGTERM)
+    for c in stay:
+        c.rest()
+        c.close()
+    assert ends(server, 5) == 0
