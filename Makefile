@@ -75,7 +75,7 @@ MAIN_CFLAGS = -DVERSION='"$(VERSION)"' -DCONFIGDIR='"$(sysconfdir)/pushpin"'
 
 CORE_SRC := $(filter-out src/main/%,$(wildcard src/*/*.c))
 CORE_OBJ := $(CORE_SRC:src/%.c=$(BUILD)/obj/%.o) $(LLHTTP_OBJ)
-MAIN_SRC := $(sort src/main/pushpind.c $(filter-out src/main/publish.c,$(wildcard src/main/*.c)))
+MAIN_SRC := $(filter-out src/main/publish%,$(wildcard src/main/*.c))
 MAIN_OBJ := $(MAIN_SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_BIN := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
@@ -123,7 +123,7 @@ $(BUILD)/pushpind: $(MAIN_OBJ) $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-PUBLISH_OBJ := $(patsubst %,$(BUILD)/obj/main/%.o,publish publishitem publishhttp publishconn publishzmq)
+PUBLISH_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/main/publish*.c))
 $(BUILD)/pushpin-publish: $(PUBLISH_OBJ) $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)

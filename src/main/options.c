@@ -1,7 +1,6 @@
 #include "main/options.h"
 
 #include "base/mem.h"
-#include "main/version.h"
 
 #include <getopt.h>
 #include <stdio.h>

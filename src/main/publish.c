@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define VERSION "1.41.0" /* of Pushpin, whose command line this is */
 #define DEFAULT_SPEC "http://localhost:5561"
 
 enum { EXIT_USAGE = 2, MAX_TIMEOUT = 86400 };

@@ -13,7 +13,6 @@
 #include "io/watch.h"
 #include "io/zsock.h"
 #include "main/options.h"
-#include "main/version.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
