@@ -40,6 +40,7 @@ struct request_body {
 struct request_spec {
     struct str method;
     struct str path;   /* with its query */
+    size_t test_prefix; /* bytes at the beginning of the path that the test target does not see */
     struct str host;   /* for Host, unless the target has its own; the scheme's default port left off */
     const struct headers *headers; /* without Host and framing */
     struct request_body *body;

@@ -479,7 +479,7 @@ answer_test(struct request *r)
         loop_later(r->origin->loop, &r->task);
         return;
     }
-    text = testorigin_answer(r->spec->path, body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix), body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
