@@ -52,12 +52,12 @@ struct xchg {
     const struct xchg_user_ops *user_ops; /* NULL: nobody is joined */
     void *user;                           /* borrowed */
     uint8_t minor;                        /* HTTP/1.minor of the request */
-    bool to_head;                         /* the method is HEAD: the answer has no body */
-    bool secure;                          /* came over TLS */
-    bool body_complete;                   /* nothing more of the request will come */
-    bool started;                         /* the head of the answer has been given */
-    bool close;                           /* the connection ends after this answer */
-    bool say_keep_alive;                  /* write "Connection: keep-alive" where it is kept */
+    bool to_head : 1;                     /* the method is HEAD: the answer has no body */
+    bool secure : 1;                      /* came over TLS */
+    bool body_complete : 1;               /* nothing more of the request will come */
+    bool started : 1;                     /* the head of the answer has been given */
+    bool close : 1;                       /* the connection ends after this answer */
+    bool say_keep_alive : 1;              /* write "Connection: keep-alive" where it is kept */
 };
 
 static inline void

@@ -38,7 +38,7 @@ struct conn {
     const struct conn_ops *ops; /* constant */
     struct conn_queue *queue;  /* owned; NULL while nothing waits to be written */
     int fd;                    /* owned; -1 when closed */
-    bool reading, eof, broken, connecting, lingering;
+    bool reading : 1, eof : 1, broken : 1, connecting : 1, lingering : 1;
 };
 
 /* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */

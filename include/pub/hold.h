@@ -47,13 +47,15 @@ struct hold {
     const struct hold_ops *ops; /* constant */
     struct sub *subs;           /* owned list */
     struct route *route;        /* reference held: keeps its snapshot alive, counts and limits go by it */
+    void *client;               /* borrowed; what deliver() reaches through: fetched into the cache ahead of time */
+    struct sub first;           /* memory of one subscription: most holds have no other */
     uint8_t kind;               /* enum format_kind: which format of an item it takes */
     uint8_t n_subs;
-    const void *near; /* borrowed; what deliver() will look at: the fan-out fetches it into the cache ahead of time */
+    bool first_used;
 };
 
 /* Take over the reference to ROUTE. */
-void hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route);
+void hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route, void *client);
 /* Leave all channels, give the route back. */
 void hold_clear(struct hold *h);
 /* Set the id that SUB's client has; ptr NULL: none. */

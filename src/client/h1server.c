@@ -23,20 +23,21 @@ enum h1_state {
 
 struct h1conn {
     struct conn conn;           /* first: on_data and so on find the h1conn with container_of() */
+    /* what a delivery looks at lies close together */
     struct xchg xchg;
     struct h1server *server;    /* borrowed */
+    uint32_t active_at;         /* s of the monotonic clock: last progress in either direction */
+    uint8_t state;              /* enum h1_state */
+    bool chunked : 1, no_body : 1; /* how the answer's body goes out */
+    bool ended : 1;             /* the answer is complete */
+    bool parsing : 1;           /* inside parse(), which needs the parser */
+    bool parked : 1;
+    bool continued : 1;         /* 100 Continue was sent, or need not be */
+    bool ready : 1;             /* in server->ready */
     struct list_node in_server; /* server->conns, or server->ready */
     struct timer timer;         /* idle, head, activity or linger time */
     struct http1 *parser;       /* owned; NULL while nothing of a request has come, and when parked */
     struct buf *pending;        /* owned; what came behind the request that is being answered; NULL when nothing */
-    uint32_t active_at;         /* s of the monotonic clock: last progress in either direction */
-    uint8_t state;              /* enum h1_state */
-    bool chunked, no_body;      /* how the answer's body goes out */
-    bool ended;                 /* the answer is complete */
-    bool parsing;               /* inside parse(), which needs the parser */
-    bool parked;
-    bool continued;             /* 100 Continue was sent, or need not be */
-    bool ready;                 /* in server->ready */
 };
 
 struct h1server {

@@ -4,6 +4,8 @@
 #include "io/loopbase.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { SIGNALS = 8 };
 
@@ -43,11 +45,82 @@ on_alarm(evutil_socket_t fd, short what, void *arg)
     loop_woke(l);
 }
 
+/* libevent keeps a small record for each descriptor number, for ever. In the common heap these would lie between what
+ * connections use and hold every page of it after they have gone; so small blocks of libevent's have a place of their
+ * own, reserved at start and filled page by page. */
+enum { CELL = 32, CELLS = 1 << 20 };
+
+static char *cells;         /* CELLS of CELL bytes; NULL: there is no such place */
+static size_t cells_used;   /* handed out at least once */
+static void *free_cell;     /* list through the first word */
+
+static bool
+is_cell(const void *ptr)
+{
+    return cells != NULL && (const char *)ptr >= cells && (const char *)ptr < cells + (size_t)CELL * CELLS;
+}
+
+static void *
+event_alloc(size_t size)
+{
+    void *cell = free_cell;
+    if (size > CELL || cells == NULL || (cell == NULL && cells_used == CELLS))
+        return malloc(size);
+    if (cell != NULL)
+        free_cell = *(void **)cell;
+    else
+        cell = cells + CELL * cells_used++;
+    return cell;
+}
+
+static void
+event_release(void *ptr)
+{
+    if (!is_cell(ptr)) {
+        free(ptr);
+        return;
+    }
+    *(void **)ptr = free_cell;
+    free_cell = ptr;
+}
+
+static void *
+event_resize(void *ptr, size_t size)
+{
+    void *fresh;
+    if (ptr != NULL && !is_cell(ptr))
+        return realloc(ptr, size);
+    if (ptr != NULL && size <= CELL)
+        return ptr;
+    fresh = event_alloc(size);
+    if (fresh != NULL && ptr != NULL) {
+        memcpy(fresh, ptr, CELL);
+        event_release(ptr);
+    }
+    return fresh;
+}
+
+/* Before libevent allocates anything. */
+static void
+place_cells(void)
+{
+    void *place;
+    if (cells != NULL)
+        return;
+    place = mmap(NULL, (size_t)CELL * CELLS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED)
+        return;
+    cells = place;
+    event_set_mem_functions(event_alloc, event_resize, event_release);
+}
+
 struct loop *
 loop_new(void)
 {
     struct loop *l = mem_zalloc(sizeof *l);
-    struct event_config *config = event_config_new();
+    struct event_config *config;
+    place_cells();
+    config = event_config_new();
     if (config == NULL)
         abort();
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);

@@ -35,8 +35,7 @@ struct more {
 };
 
 struct httphold {
-    struct hold hold;    /* first: the fan-out finds us by it */
-    struct xchg *x;      /* borrowed; joined unless ASKING */
+    struct hold hold;    /* its client is our xchg, joined unless ASKING */
     struct proxy *proxy; /* borrowed */
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum state */
@@ -48,6 +47,12 @@ static struct httphold *
 of_hold(struct hold *h)
 {
     return container_of(h, struct httphold, hold);
+}
+
+static struct xchg *
+xchg_of(const struct httphold *h)
+{
+    return h->hold.client;
 }
 
 /* ending */
@@ -90,7 +95,7 @@ httphold_close(struct httphold *h)
 static void
 cut_slow(struct httphold *h)
 {
-    struct xchg *x = h->x;
+    struct xchg *x = xchg_of(h);
     const struct route *route = h->hold.route;
     char peer[64];
     struct str from = xchg_peer(x, peer, sizeof peer);
@@ -131,7 +136,7 @@ on_update(struct update *u)
     add_grip_last(h, &last);
     loop_timer_stop(h->proxy->loop, &m->timer);
     h->state = ASKING;
-    exchange_retry(h->proxy, h, h->x, &m->req, &last, str_of(m->body, m->body_len), h->hold.route);
+    exchange_retry(h->proxy, h, xchg_of(h), &m->req, &last, str_of(m->body, m->body_len), h->hold.route);
     headers_clear(&last);
 }
 
@@ -237,7 +242,7 @@ merge_headers(const struct instruct *in, const struct format *f, struct headers 
 static void
 respond(struct httphold *h, const struct format *f, struct str body)
 {
-    struct xchg *x = h->x;
+    struct xchg *x = xchg_of(h);
     struct headers headers;
     headers_init(&headers);
     merge_headers(&h->more->instruct, f, &headers);
@@ -318,7 +323,7 @@ static void
 on_timeout(struct timer *t)
 {
     struct httphold *h = container_of(t, struct more, timer)->owner;
-    struct xchg *x = h->x;
+    struct xchg *x = xchg_of(h);
     struct instruct in = h->more->instruct;
     instruct_init(&h->more->instruct);
     httphold_close(h);
@@ -347,10 +352,10 @@ on_keep_alive(struct timer *t)
 {
     struct more *m = container_of(t, struct more, timer);
     struct httphold *h = m->owner;
-    if (xchg_queued(h->x) > 0)
+    if (xchg_queued(xchg_of(h)) > 0)
         return; /* started again when the client has read */
     start_keep_alive(h);
-    xchg_send_str(h->x, str_of(m->instruct.keep_alive, m->instruct.keep_alive_len));
+    xchg_send_str(xchg_of(h), str_of(m->instruct.keep_alive, m->instruct.keep_alive_len));
 }
 
 static bool
@@ -364,7 +369,7 @@ flush(struct httphold *h, const struct xchg_piece *pieces, unsigned n)
 {
     if (n == 0)
         return;
-    xchg_send(h->x, pieces, n);
+    xchg_send(xchg_of(h), pieces, n);
     if (has_keep_alive(h) && h->more->instruct.keep_alive_mode == KEEP_ALIVE_IDLE)
         start_keep_alive(h);
 }
@@ -372,7 +377,7 @@ flush(struct httphold *h, const struct xchg_piece *pieces, unsigned n)
 static void
 end_stream(struct httphold *h)
 {
-    struct xchg *x = h->x;
+    struct xchg *x = xchg_of(h);
     httphold_close(h);
     xchg_end(x);
 }
@@ -381,7 +386,7 @@ end_stream(struct httphold *h)
 static bool
 is_too_slow(const struct httphold *h, size_t more)
 {
-    size_t queued = xchg_queued(h->x);
+    size_t queued = xchg_queued(xchg_of(h));
     return queued > 0 && queued + more > (size_t)h->proxy->config->connection_queue_max;
 }
 
@@ -539,16 +544,14 @@ httphold_new(struct proxy *p, const struct httphold_begin *b)
     struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     h->proxy = p;
-    h->x = b->x;
     h->uri_len = (uint32_t)b->uri.len;
     memcpy(h->uri, b->uri.ptr, b->uri.len);
     hold_init(&h->hold, response ? &response_ops : &stream_ops, response ? FORMAT_HTTP_RESPONSE : FORMAT_HTTP_STREAM,
-              route_ref(b->route));
-    h->hold.near = b->x;
+              route_ref(b->route), b->x);
     keep_more(h, b);
     in = h->more != NULL ? &h->more->instruct : b->instruct;
-    xchg_join(h->x, &xchg_user_ops, h);
-    xchg_park(h->x);
+    xchg_join(xchg_of(h), &xchg_user_ops, h);
+    xchg_park(xchg_of(h));
     subscribe(h, b, in);
     if (!response) {
         if (has_keep_alive(h))

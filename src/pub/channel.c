@@ -156,6 +156,26 @@ channel_new(struct channels *t, struct str name)
     return ch;
 }
 
+/* The first one lies in the hold itself. */
+static struct sub *
+sub_new(struct hold *h)
+{
+    struct sub *sub = h->first_used ? mem_alloc(sizeof *sub) : &h->first;
+    if (sub == &h->first)
+        h->first_used = true;
+    *sub = (struct sub){.hold = h};
+    return sub;
+}
+
+static void
+sub_free(struct sub *sub)
+{
+    if (sub == &sub->hold->first)
+        sub->hold->first_used = false;
+    else
+        mem_free(sub);
+}
+
 struct sub *
 channels_subscribe(struct channels *t, struct hold *h, struct str name)
 {
@@ -173,8 +193,7 @@ channels_subscribe(struct channels *t, struct hold *h, struct str name)
         s->cap = s->cap > 0 ? s->cap + s->cap / 2 + 1 : 1;
         s->at = mem_realloc(s->at, s->cap * sizeof(struct sub *));
     }
-    sub = mem_zalloc(sizeof *sub);
-    sub->hold = h;
+    sub = sub_new(h);
     sub->channel = ch;
     sub->index = s->n;
     sub->next = h->subs;
@@ -228,7 +247,7 @@ channels_unsubscribe(struct sub *sub)
         ch->table->ops.on_dropped(ch->table->arg, sub);
     sub_set_prev_id(sub, str_of(NULL, 0));
     mem_free(sub->more);
-    mem_free(sub);
+    sub_free(sub);
     if (!is_empty(ch))
         return;
     if (kind == FORMAT_HTTP_RESPONSE && ch->table->settings.linger > 0)

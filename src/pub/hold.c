@@ -3,14 +3,15 @@
 #include "pub/channel.h"
 
 void
-hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route)
+hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route, void *client)
 {
     h->ops = ops;
     h->subs = NULL;
     h->route = route;
     h->kind = (uint8_t)kind;
     h->n_subs = 0;
-    h->near = NULL;
+    h->client = client;
+    h->first_used = false;
 }
 
 void
