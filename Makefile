@@ -75,7 +75,7 @@ MAIN_CFLAGS = -DVERSION='"$(VERSION)"' -DCONFIGDIR='"$(sysconfdir)/pushpin"'
 
 CORE_SRC := $(filter-out src/main/%,$(wildcard src/*/*.c))
 CORE_OBJ := $(CORE_SRC:src/%.c=$(BUILD)/obj/%.o) $(LLHTTP_OBJ)
-MAIN_SRC := $(filter-out src/main/publish%,$(wildcard src/main/*.c))
+MAIN_SRC := $(filter-out src/main/pubtool%,$(wildcard src/main/*.c))
 MAIN_OBJ := $(MAIN_SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_BIN := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
@@ -123,8 +123,8 @@ $(BUILD)/pushpind: $(MAIN_OBJ) $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-PUBLISH_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/main/publish*.c))
-$(BUILD)/pushpin-publish: $(PUBLISH_OBJ) $(BUILD)/libcore.a
+PUBTOOL_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/main/pubtool*.c))
+$(BUILD)/pushpin-publish: $(PUBTOOL_OBJ) $(BUILD)/libcore.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 

@@ -17,17 +17,17 @@
 enum { WHEEL_TICK_MS = 16, WHEEL_LEVELS = 4, WHEEL_SLOTS = 64 };
 
 struct timer {
-    struct timer *prev, *next; /* in its slot; next == NULL: not set */
-    uint32_t due;              /* tick, its low 32 bits */
-    uint32_t slot;             /* index of its slot, for the bitmap */
+    struct timer *prev, *next;   /* in its slot; next == NULL: not set */
+    uint32_t due;                /* tick, its low 32 bits */
+    uint32_t slot;               /* index of its slot, for the bitmap */
     void (*cb)(struct timer *t); /* constant; find the object with container_of() */
 };
 
 struct wheel {
-    uint64_t start;                           /* ms of tick 0 */
-    uint64_t now;                             /* the tick up to which all has fired */
-    size_t n;                                 /* timers set */
-    uint64_t used[WHEEL_LEVELS];              /* which slots have timers */
+    uint64_t start;                                 /* ms of tick 0 */
+    uint64_t now;                                   /* the tick up to which all has fired */
+    size_t n;                                       /* timers set */
+    uint64_t used[WHEEL_LEVELS];                    /* which slots have timers */
     struct timer slots[WHEEL_LEVELS * WHEEL_SLOTS]; /* list heads */
 };
 

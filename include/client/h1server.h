@@ -12,10 +12,10 @@
 struct h1server;
 
 struct h1server_settings {
-    size_t max_head;       /* bytes of a request's head */
-    unsigned idle_timeout; /* s; without a request, and until its head is complete */
+    size_t max_head;           /* bytes of a request's head */
+    unsigned idle_timeout;     /* s; without a request, and until its head is complete */
     unsigned activity_timeout; /* s; without progress in any other phase */
-    bool allow_no_host;    /* take HTTP/1.1 requests without Host */
+    bool allow_no_host;        /* take HTTP/1.1 requests without Host */
 };
 
 struct h1server_ops {

@@ -14,10 +14,10 @@ struct config_list {
 };
 
 struct config_listener {
-    char *addr;    /* owned; "0.0.0.0" when none was given; IPv6 without brackets */
+    char *addr; /* owned; "0.0.0.0" when none was given; IPv6 without brackets */
     uint16_t port;
-    char *path;    /* owned; a Unix socket's path, addr is NULL then */
-    int mode;      /* Unix: permissions, -1 when not given */
+    char *path;         /* owned; a Unix socket's path, addr is NULL then */
+    int mode;           /* Unix: permissions, -1 when not given */
     char *user, *group; /* Unix: owned, NULL when not given */
     bool tls;
 };
@@ -49,27 +49,27 @@ struct config {
     char *cdn_loop; /* "" when not set */
     bool log_from, log_user_agent;
     char *sig_iss, *sig_key, *upstream_key, *sockjs_url;
-    int max_open_requests; /* 0: client_maxconn */
-    int client_idle_timeout;   /* s; new: 60 of proxying 3 */
-    int activity_timeout;      /* s; new: 1800 of proxying 3 */
-    int origin_connect_timeout; /* s; new: 10 */
+    int max_open_requests;       /* 0: client_maxconn */
+    int client_idle_timeout;     /* s; new: 60 of proxying 3 */
+    int activity_timeout;        /* s; new: 1800 of proxying 3 */
+    int origin_connect_timeout;  /* s; new: 10 */
     int origin_response_timeout; /* s; new: 0 = none but activity_timeout */
     /* [handler] */
-    int ipc_file_mode; /* -1: umask */
-    char *push_in_spec; /* "" when disabled; port_offset applied, variables replaced, in all specs */
+    int ipc_file_mode;                    /* -1: umask */
+    char *push_in_spec;                   /* "" when disabled; port_offset applied, variables replaced, in all specs */
     struct config_list push_in_sub_specs; /* push_in_sub_spec appended */
     bool push_in_sub_connect;
     char *push_in_http_addr; /* an IP address */
     int push_in_http_port;   /* port_offset applied; 0: any; -1: disabled */
     int push_in_http_max_headers_size, push_in_http_max_body_size;
-    char *stats_spec, *command_spec, *state_spec; /* "" when disabled */
-    int message_rate; /* deliveries a second and route; <= 0 unlimited, the default */
+    char *stats_spec, *command_spec, *state_spec;      /* "" when disabled */
+    int message_rate;                                  /* deliveries a second and route; <= 0 unlimited, the default */
     int message_hwm, message_block_size, message_wait; /* message_wait: ms */
-    int id_cache_ttl; /* s */
+    int id_cache_ttl;                                  /* s */
     bool update_on_first_subscription;
     int connection_subscription_max, subscription_linger; /* linger: s */
-    int connection_queue_max; /* bytes; new: what may wait for one slow client */
-    int stats_subscription_ttl, stats_report_interval; /* s */
+    int connection_queue_max;                             /* bytes; new: what may wait for one slow client */
+    int stats_subscription_ttl, stats_report_interval;    /* s */
     bool stats_json;
     char *prometheus_addr; /* NULL: disabled; may be "ipc://PATH" */
     int prometheus_port;
@@ -90,8 +90,8 @@ struct config_options {
 int config_options_check(const struct config_options *options, struct err *e);
 
 /* Find and read the file, apply OPTIONS. Unknown keys are logged at WARN with file, line and name; old keys without
- * effect once at DEBUG. NULL with E set ("FILE:LINE: KEY: what would be right"). No file at all, and none asked for, gives
- * the defaults. */
+ * effect once at DEBUG. NULL with E set ("FILE:LINE: KEY: what would be right"). No file at all, and none asked for,
+ * gives the defaults. */
 struct config *config_load(const struct config_options *options, struct err *e);
 void config_free(struct config *c);
 

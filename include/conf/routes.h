@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "conf/config.h"
-#include "grip/sig.h"
+#include "proto/jwt.h"
 #include "proto/header.h"
 
 enum target_kind { TARGET_TCP, TARGET_UNIX, TARGET_TEST };
@@ -23,30 +23,30 @@ struct target {
     uint16_t port;
     char *path; /* owned; Unix socket */
     bool ssl, insecure, trust_connect_host, untrusted, over_http, one_event;
-    char *as_host; /* owned; property host=HOST[:PORT], NULL when absent */
+    char *as_host;           /* owned; property host=HOST[:PORT], NULL when absent */
     struct config_list subs; /* implicit channels */
 };
 
 struct route {
     struct route_snapshot *snapshot; /* the one it is part of; route_ref() counts on that */
-    char *domain; /* owned; lower-case, "*", "*.example.com", or "" (by id only) */
-    char *id;     /* owned; explicit or automatic */
+    char *domain;                    /* owned; lower-case, "*", "*.example.com", or "" (by id only) */
+    char *id;                        /* owned; explicit or automatic */
     bool explicit_id;
     enum route_proto proto;
     enum route_ssl ssl;
-    char *path_beg; /* owned; NULL when absent */
-    char *sig_iss;  /* owned; NULL: the global one */
-    struct sig_key *sig_key; /* reference held; NULL: the global one, unless no_sig */
-    bool no_sig;    /* sig_key= was empty */
-    char *prefix;   /* owned; "" when absent */
-    char *as_host;  /* owned; NULL when absent */
+    char *path_beg;          /* owned; NULL when absent */
+    char *sig_iss;           /* owned; NULL: the global one */
+    struct jwt_key *sig_key; /* reference held; NULL: the global one, unless no_sig */
+    bool no_sig;             /* sig_key= was empty */
+    char *prefix;            /* owned; "" when absent */
+    char *as_host;           /* owned; NULL when absent */
     int path_rem;
-    char *replace_beg; /* owned; NULL when absent */
+    char *replace_beg;      /* owned; NULL when absent */
     struct headers headers; /* to set on origin requests; an empty value only removes */
     bool orig_headers, no_grip, session, aco, debug;
     enum jsonp_mode jsonp_mode;
     char *jsonp_callback, *jsonp_body, *jsonp_defcb, *jsonp_defmethod; /* owned; defaults filled in; NULL: none */
-    char *sockjs, *sockjs_as_path; /* owned; NULL when absent */
+    char *sockjs, *sockjs_as_path;                                     /* owned; NULL when absent */
     int log_level;
     struct target *targets; /* owned; at least one */
     unsigned n_targets;
@@ -71,7 +71,7 @@ struct route_query {
     struct str host; /* lower-case, without port; IPv6 without brackets */
     struct str path; /* normalised, without query */
     bool ws, ssl;
-    struct str id;   /* Pushpin-Route; ptr NULL or empty: by host and path */
+    struct str id; /* Pushpin-Route; ptr NULL or empty: by host and path */
 };
 /* A new reference (route_unref), or NULL. */
 struct route *routes_find(struct routes *r, const struct route_query *q);

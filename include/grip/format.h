@@ -17,15 +17,15 @@ struct format {
     size_t content_len;
     json_t *content_filters; /* reference held: list of strings; NULL when absent */
     /* http-response */
-    int code;            /* 200 unless given */
-    char *reason;        /* owned, NUL-terminated; NULL: the usual phrase */
+    int code;               /* 200 unless given */
+    char *reason;           /* owned, NUL-terminated; NULL: the usual phrase */
     struct headers headers; /* in the order in which they apply; names and values are checked */
-    json_t *body_patch;  /* reference held; NULL unless the content is a patch */
+    json_t *body_patch;     /* reference held; NULL unless the content is a patch */
     /* ws-message */
     enum format_ws_type ws_type;
     bool has_close_code; /* action close */
     int close_code;
-    char *close_reason;  /* owned; NULL when absent */
+    char *close_reason; /* owned; NULL when absent */
 };
 
 /* "http-response", "http-stream", "ws-message". */

@@ -12,9 +12,9 @@ enum keep_alive_mode { KEEP_ALIVE_IDLE, KEEP_ALIVE_INTERVAL };
 enum { INSTRUCT_MAX_FILTERS = 5, INSTRUCT_TIMEOUT = 55, INSTRUCT_NEXT_TIMEOUT = 120 };
 
 struct instruct_channel {
-    char *name;    /* owned, name_len bytes and a NUL; without the route's prefix */
+    char *name; /* owned, name_len bytes and a NUL; without the route's prefix */
     size_t name_len;
-    char *prev_id; /* owned; NULL when absent */
+    char *prev_id;                       /* owned; NULL when absent */
     char *filters[INSTRUCT_MAX_FILTERS]; /* owned */
     unsigned n_filters;
 };
@@ -27,23 +27,23 @@ struct instruct {
     enum hold_mode hold;
     struct instruct_channel *channels; /* owned; in order, each name once (the last prev-id and filters win) */
     unsigned n_channels;
-    int timeout; /* seconds of a response hold, at least 5 */
+    int timeout;      /* seconds of a response hold, at least 5 */
     char *keep_alive; /* owned, keep_alive_len bytes; NULL when there is none */
     size_t keep_alive_len;
     int keep_alive_timeout; /* seconds, at least 1 */
     enum keep_alive_mode keep_alive_mode;
     struct instruct_meta *meta; /* owned; each name once */
     unsigned n_meta;
-    char *next_link; /* owned; URL as written, NULL when absent */
+    char *next_link;  /* owned; URL as written, NULL when absent */
     int next_timeout; /* seconds */
-    char *gone_link; /* owned */
+    char *gone_link;  /* owned */
     bool from_json;
     /* the response for the client */
     int status;
-    char *reason; /* owned; NULL: the usual phrase */
+    char *reason;           /* owned; NULL: the usual phrase */
     struct headers headers; /* Grip-*, hop-by-hop, framing removed and Grip-Expose-Headers applied.
                                Content-Encoding is kept: whoever sends a stream or a published response drops it */
-    char *body; /* owned; body_len bytes */
+    char *body;             /* owned; body_len bytes */
     size_t body_len;
 };
 

@@ -33,11 +33,11 @@ struct conn_ops {
 };
 
 struct conn {
-    struct event event;        /* reading */
-    struct loop *loop;         /* borrowed */
+    struct event event;         /* reading */
+    struct loop *loop;          /* borrowed */
     const struct conn_ops *ops; /* constant */
-    struct conn_queue *queue;  /* owned; NULL while nothing waits to be written */
-    int fd;                    /* owned; -1 when closed */
+    struct conn_queue *queue;   /* owned; NULL while nothing waits to be written */
+    int fd;                     /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, connecting : 1, lingering : 1;
 };
 
@@ -60,6 +60,8 @@ int conn_connect(struct conn *c, struct loop *l, const struct sockaddr *addr, un
 int conn_send(struct conn *c, struct str bytes);
 int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 
+/* Is there anything to read, be it the end, that the loop has not come to yet? Asks the kernel. */
+bool conn_has_input(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *c);
 
@@ -71,8 +73,8 @@ void conn_resume(struct conn *c);
 /* Close now; what is queued is lost. */
 void conn_close(struct conn *c);
 /* Say that nothing more will be sent, once the queue is empty, and throw away what still comes, so that the peer reads
- * our last words before it learns that we are gone. on_eof() or on_error() tell when to conn_close(); the owner sets a time
- * limit. */
+ * our last words before it learns that we are gone. on_eof() or on_error() tell when to conn_close(); the owner sets a
+ * time limit. */
 void conn_linger(struct conn *c);
 /* conn_close() with a TCP reset: the peer must not take what it got for the whole. */
 void conn_abort(struct conn *c);

@@ -13,10 +13,10 @@ struct listener;
 
 /* Where to listen. */
 struct listener_spec {
-    const char *addr; /* IP address, IPv6 without brackets; NULL: PATH */
-    uint16_t port;    /* 0: any free one */
-    const char *path; /* of a Unix socket; a socket file that nobody serves is replaced */
-    int mode;         /* of the Unix socket; -1: as the umask says */
+    const char *addr;         /* IP address, IPv6 without brackets; NULL: PATH */
+    uint16_t port;            /* 0: any free one */
+    const char *path;         /* of a Unix socket; a socket file that nobody serves is replaced */
+    int mode;                 /* of the Unix socket; -1: as the umask says */
     const char *user, *group; /* of the Unix socket; NULL: ours */
 };
 

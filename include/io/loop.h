@@ -24,7 +24,7 @@ void loop_timer_stop(struct loop *l, struct timer *t);
 
 /* Something to do in the next turn, after the events. Queued once however often it is asked for. */
 struct task {
-    struct list_node node; /* in the loop's queue; not in it: next == NULL */
+    struct list_node node;      /* in the loop's queue; not in it: next == NULL */
     void (*cb)(struct task *t); /* constant */
 };
 static inline void

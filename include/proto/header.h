@@ -49,10 +49,10 @@ bool headers_list_has(const struct headers *h, struct str name, struct str token
 
 /* An element "FIRST; name=value; name2=\"v 2\"; flag": */
 struct header_params {
-    struct str first;   /* trimmed, not unquoted */
-    struct header *at;  /* owned array; values unquoted, in MEMORY */
+    struct str first;  /* trimmed, not unquoted */
+    struct header *at; /* owned array; values unquoted, in MEMORY */
     unsigned n;
-    char *memory;       /* owned */
+    char *memory; /* owned */
 };
 /* 0, or -1 when a quoted value has no end (the element is to be dropped). header_params_clear() in either case. */
 int header_params_parse(struct str element, struct header_params *out);

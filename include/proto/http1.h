@@ -28,18 +28,18 @@ enum http1_framing {
 };
 
 struct http1_head {
-    int minor;             /* 0 or 1: HTTP/1.minor */
-    struct str method;     /* request: any token */
-    struct str target;     /* request: as it came */
-    int status;            /* response: 100..999 */
-    struct str reason;     /* response: may be empty */
+    int minor;              /* 0 or 1: HTTP/1.minor */
+    struct str method;      /* request: any token */
+    struct str target;      /* request: as it came */
+    int status;             /* response: 100..999 */
+    struct str reason;      /* response: may be empty */
     struct headers headers; /* all, in order, values trimmed; framing headers included */
     enum http1_framing framing;
-    uint64_t length;       /* with HTTP1_LENGTH */
-    bool keep_alive;       /* may the connection be used after this message? version and Connection say so */
-    bool close;            /* Connection: close was said */
-    bool upgrade;          /* Connection names upgrade and there is an Upgrade header */
-    bool expect_continue;  /* request: Expect: 100-continue, HTTP/1.1 */
+    uint64_t length;      /* with HTTP1_LENGTH */
+    bool keep_alive;      /* may the connection be used after this message? version and Connection say so */
+    bool close;           /* Connection: close was said */
+    bool upgrade;         /* Connection names upgrade and there is an Upgrade header */
+    bool expect_continue; /* request: Expect: 100-continue, HTTP/1.1 */
 };
 
 struct http1; /* opaque; about 350 bytes and the head's own */

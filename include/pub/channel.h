@@ -16,25 +16,25 @@
 #include "pub/hold.h"
 
 struct channels;
-struct outbox; /* messages on their way to the holds of one kind; see pub/fanout */
+struct outbox;  /* messages on their way to the holds of one kind; see pub/fanout */
 struct waiting; /* items that wait for their predecessors; see pub/seq */
 
 struct subs {
     struct sub **at; /* owned; NULL entries are holes */
     uint32_t n;      /* used entries, holes included */
     uint32_t cap;
-    uint32_t live;   /* subscriptions */
+    uint32_t live;         /* subscriptions */
     struct outbox *outbox; /* owned by the fan-out; while there is one nothing in the array moves */
 };
 
 struct channel {
-    struct map_node node; /* in channels; node.key is the name */
+    struct map_node node;   /* in channels; node.key is the name */
     struct channels *table; /* borrowed */
     struct subs subs[FORMAT_KINDS];
     struct shared_bytes *last_id; /* owned; id of the item delivered last, NULL: unknown. See pub/seq */
-    struct waiting *waiting; /* owned by pub/seq; NULL when nothing waits */
-    struct timer *linger;    /* owned; exists while the channel lingers or its first second runs */
-    bool first_second;       /* LINGER runs for the update after the first subscription */
+    struct waiting *waiting;      /* owned by pub/seq; NULL when nothing waits */
+    struct timer *linger;         /* owned; exists while the channel lingers or its first second runs */
+    bool first_second;            /* LINGER runs for the update after the first subscription */
     char name[];
 };
 

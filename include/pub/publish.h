@@ -23,8 +23,9 @@ struct publish *publish_new(struct loop *l, const struct publish_settings *setti
                             struct fanout *fanout);
 void publish_free(struct publish *p);
 
-/* Publish; a reference is taken where the item must wait. Returns how many connections are subscribed to its channel now
- * and take one of its formats (0 for a duplicate), whether it was delivered at once or waits for its predecessor. */
+/* Publish; a reference is taken where the item must wait. Returns how many connections are subscribed to its channel
+ * now and take one of its formats (0 for a duplicate), whether it was delivered at once or waits for its predecessor.
+ */
 unsigned publish_item(struct publish *p, struct item *item);
 
 /* Forget all last ids (the command "recover"). */

@@ -7,30 +7,30 @@
 #include <malloc.h>
 
 enum {
-    LINGER_MS = 2000,     /* for the client to read our last words */
-    TRIM_AFTER = 1000,    /* closed connections after which memory is given back to the system */
+    LINGER_MS = 2000,  /* for the client to read our last words */
+    TRIM_AFTER = 1000, /* closed connections after which memory is given back to the system */
     TRIM_DELAY_MS = 200,
-    MAX_PIECES = 21       /* of one conn_sendv(), chunk heads and ends included */
+    MAX_PIECES = 21 /* of one conn_sendv(), chunk heads and ends included */
 };
 
 enum h1_state {
-    H1_IDLE,      /* between requests, or in the head of one */
-    H1_BODY,      /* the request's body is being read */
-    H1_WAIT,      /* the request is complete, its answer is not */
-    H1_LINGER,    /* the last answer is out: waiting for the client to close */
+    H1_IDLE,   /* between requests, or in the head of one */
+    H1_BODY,   /* the request's body is being read */
+    H1_WAIT,   /* the request is complete, its answer is not */
+    H1_LINGER, /* the last answer is out: waiting for the client to close */
     H1_CLOSED
 };
 
 struct h1conn {
-    struct conn conn;           /* first: on_data and so on find the h1conn with container_of() */
+    struct conn conn; /* first: on_data and so on find the h1conn with container_of() */
     /* what a delivery looks at lies close together */
     struct xchg xchg;
-    struct h1server *server;    /* borrowed */
-    uint32_t active_at;         /* s of the monotonic clock: last progress in either direction */
-    uint8_t state;              /* enum h1_state */
+    struct h1server *server;       /* borrowed */
+    uint32_t active_at;            /* s of the monotonic clock: last progress in either direction */
+    uint8_t state;                 /* enum h1_state */
     bool chunked : 1, no_body : 1; /* how the answer's body goes out */
-    bool ended : 1;             /* the answer is complete */
-    bool parsing : 1;           /* inside parse(), which needs the parser */
+    bool ended : 1;                /* the answer is complete */
+    bool parsing : 1;              /* inside parse(), which needs the parser */
     bool parked : 1;
     bool continued : 1;         /* 100 Continue was sent, or need not be */
     bool ready : 1;             /* in server->ready */
@@ -373,7 +373,7 @@ h1_peer(const struct xchg *x, char *buf, size_t size)
     return conn_peer(&of_xchg(x)->conn, buf, size);
 }
 
-static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,        h1_abort, h1_queued,
+static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,  h1_abort,      h1_queued,
                                          h1_pause, h1_park, h1_head, h1_more_input, h1_peer};
 
 /* reading */
@@ -491,8 +491,7 @@ parse(struct h1conn *c, struct str in)
         else if (event == HTTP1_END) {
             end_request(c, in);
             break; /* what follows is pending, or comes with the next read */
-        }
-        else if (event == HTTP1_BAD)
+        } else if (event == HTTP1_BAD)
             refuse(c, http1_bad_status(c->parser), http1_bad(c->parser), http1_bad_in_body(c->parser));
     }
     c->parsing = false;
@@ -627,7 +626,7 @@ h1server_shutdown(struct h1server *s)
     size_t n = s->conns.n, i = 0;
     struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
     s->stopping = true;
-    list_each(&s->conns, node)
+    list_each (&s->conns, node)
         all[i++] = container_of(node, struct h1conn, in_server);
     for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
         struct h1conn *c = all[i];

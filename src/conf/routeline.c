@@ -87,12 +87,12 @@ static int
 read_sig_key(struct reading *r, struct str value)
 {
     if (r->route->sig_key != NULL) /* of an earlier sig_key */
-        sig_key_unref(r->route->sig_key);
+        jwt_key_unref(r->route->sig_key);
     r->route->sig_key = NULL;
     r->route->no_sig = value.len == 0;
     if (value.len == 0)
         return 0;
-    r->route->sig_key = sig_key_new(value, r->dir, r->e);
+    r->route->sig_key = jwt_key_new(value, r->dir, r->e);
     if (r->route->sig_key != NULL)
         return 0;
     err_prefix(r->e, "sig_key cannot be read: ");
@@ -393,6 +393,6 @@ route_free(struct route *r)
     mem_free(r->targets);
     headers_clear(&r->headers);
     if (r->sig_key != NULL)
-        sig_key_unref(r->sig_key);
+        jwt_key_unref(r->sig_key);
     mem_free(r);
 }

@@ -15,7 +15,7 @@ struct ctlreq {
     struct xchg *x;          /* borrowed, joined */
     struct buf body;
     struct timer timer;
-    bool json; /* the answer's type */
+    bool json;           /* the answer's type */
     char *method, *path; /* owned */
 };
 

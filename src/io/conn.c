@@ -15,10 +15,10 @@ enum { IOV = 64 };
 
 /* What the kernel did not take: a ring of pieces, and the event that tells when it takes more. */
 struct conn_queue {
-    struct event event;       /* writing */
-    size_t bytes;             /* all that waits */
-    unsigned first, n, cap;   /* the ring; cap is a power of two */
-    struct conn_piece *ring;  /* owned; each piece has an owner */
+    struct event event;      /* writing */
+    size_t bytes;            /* all that waits */
+    unsigned first, n, cap;  /* the ring; cap is a power of two */
+    struct conn_piece *ring; /* owned; each piece has an owner */
 };
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -208,6 +208,13 @@ conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
         n -= some;
     }
     return 0;
+}
+
+bool
+conn_has_input(const struct conn *c)
+{
+    char byte;
+    return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 size_t

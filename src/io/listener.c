@@ -32,7 +32,7 @@ struct listener {
     struct timer rest;
     uint64_t warned_at; /* ms */
     bool paused, resting;
-    char *path;       /* owned; removed at the end */
+    char *path; /* owned; removed at the end */
     char name[160];
 };
 

@@ -50,9 +50,9 @@ on_alarm(evutil_socket_t fd, short what, void *arg)
  * own, reserved at start and filled page by page. */
 enum { CELL = 32, CELLS = 1 << 20 };
 
-static char *cells;         /* CELLS of CELL bytes; NULL: there is no such place */
-static size_t cells_used;   /* handed out at least once */
-static void *free_cell;     /* list through the first word */
+static char *cells;       /* CELLS of CELL bytes; NULL: there is no such place */
+static size_t cells_used; /* handed out at least once */
+static void *free_cell;   /* list through the first word */
 
 static bool
 is_cell(const void *ptr)
@@ -107,7 +107,8 @@ place_cells(void)
     void *place;
     if (cells != NULL)
         return;
-    place = mmap(NULL, (size_t)CELL * CELLS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    place =
+        mmap(NULL, (size_t)CELL * CELLS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (place == MAP_FAILED)
         return;
     cells = place;

@@ -7,25 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "Usage: pushpind [options]\n"
-    "Reverse proxy for realtime web services.\n"
-    "\n"
-    "Options:\n"
-    "  --config <file>       Config file.\n"
-    "  --logfile <file>      File to log to, instead of stdout.\n"
-    "  --loglevel <x>        Log level (default: 2).\n"
-    "  --verbose             Verbose output. Same as --loglevel=3.\n"
-    "  -m, --merge-output    Accepted for compatibility: there is one output.\n"
-    "  --port <[addr:]port>  Run a single HTTP server instance.\n"
-    "  --id <x>              Set instance ID (needed to run multiple instances).\n"
-    "  --route <line>        Add route (overrides routes file). Repeatable.\n"
-    "  --check               Read configuration and routes, say what is wrong, and exit.\n"
-    "  -h, --help            Show this text.\n"
-    "  -v, --version         Show the version.\n"
-    "\n"
-    "SIGHUP reloads the routes and reopens the log file, SIGTERM and SIGINT stop.\n"
-    "See pushpind(8), pushpind.conf(5), routes(5).\n";
+static const char usage[] = "Usage: pushpind [options]\n"
+                            "Reverse proxy for realtime web services.\n"
+                            "\n"
+                            "Options:\n"
+                            "  --config <file>       Config file.\n"
+                            "  --logfile <file>      File to log to, instead of stdout.\n"
+                            "  --loglevel <x>        Log level (default: 2).\n"
+                            "  --verbose             Verbose output. Same as --loglevel=3.\n"
+                            "  -m, --merge-output    Accepted for compatibility: there is one output.\n"
+                            "  --port <[addr:]port>  Run a single HTTP server instance.\n"
+                            "  --id <x>              Set instance ID (needed to run multiple instances).\n"
+                            "  --route <line>        Add route (overrides routes file). Repeatable.\n"
+                            "  --check               Read configuration and routes, say what is wrong, and exit.\n"
+                            "  -h, --help            Show this text.\n"
+                            "  -v, --version         Show the version.\n"
+                            "\n"
+                            "SIGHUP reloads the routes and reopens the log file, SIGTERM and SIGINT stop.\n"
+                            "See pushpind(8), pushpind.conf(5), routes(5).\n";
 
 enum { OPT_CONFIG = 256, OPT_LOGFILE, OPT_LOGLEVEL, OPT_VERBOSE, OPT_PORT, OPT_ID, OPT_ROUTE, OPT_CHECK, OPT_HELP_ALL };
 

@@ -88,8 +88,9 @@ raise_descriptors(const struct config *config)
     if (most >= clients)
         log_info("descriptor limit %llu: up to %zu clients (client_maxconn)", (unsigned long long)r.rlim_cur, clients);
     else
-        log_warn("descriptor limit %llu: only %zu of %zu clients (client_maxconn); raise it with ulimit -n or LimitNOFILE",
-                 (unsigned long long)r.rlim_cur, most, clients);
+        log_warn(
+            "descriptor limit %llu: only %zu of %zu clients (client_maxconn); raise it with ulimit -n or LimitNOFILE",
+            (unsigned long long)r.rlim_cur, most, clients);
     return most < clients ? most : clients;
 }
 
@@ -240,8 +241,8 @@ open_zmq(struct pushpind *p, struct err *e)
                                  .sub_specs = c->push_in_sub_specs,
                                  .sub_connect = c->push_in_sub_connect,
                                  .ipc_mode = c->ipc_file_mode};
-    struct command_settings command = {.spec = c->command_spec, .ipc_mode = c->ipc_file_mode,
-                                       .publish_pull = c->push_in_spec};
+    struct command_settings command = {
+        .spec = c->command_spec, .ipc_mode = c->ipc_file_mode, .publish_pull = c->push_in_spec};
     if (!c->push_in_sub_connect && c->push_in_sub_specs.n > 0)
         command.publish_sub = c->push_in_sub_specs.at[0];
     p->zcontext = zsock_context_new();

@@ -2,7 +2,7 @@
 
 #include "origin/pool.h"
 
-#include <sys/socket.h>
+#include <stdio.h>
 
 static struct h1client *
 of_conn(struct conn *c)
@@ -169,11 +169,4 @@ h1client_begin(struct h1client *c, bool to_head)
         http1_answer_to_head(c->parser);
     c->answered = false;
     conn_resume(&c->conn);
-}
-
-bool
-h1client_is_stale(struct h1client *c)
-{
-    char byte;
-    return recv(c->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }

@@ -28,11 +28,11 @@ struct h1client {
     struct pool *pool;    /* borrowed */
     struct pool_slot *slot;
     struct list_node in_slot, by_age; /* while idle */
-    struct timer timer;   /* while idle */
+    struct timer timer;               /* while idle */
     size_t max_head;
-    bool reused;          /* has carried a request before */
-    bool answered;        /* a byte of the answer to the present request has come */
-    bool chunked;         /* how the body of the request goes out */
+    bool reused;   /* has carried a request before */
+    bool answered; /* a byte of the answer to the present request has come */
+    bool chunked;  /* how the body of the request goes out */
     bool closed;
 };
 
@@ -41,8 +41,6 @@ struct h1client *h1client_new(struct loop *l, const struct sockaddr *addr, unsig
                               const struct h1client_ops *ops, void *user);
 /* Begin a request on a connected client. */
 void h1client_begin(struct h1client *c, bool to_head);
-/* Has the peer closed an idle connection, though the loop has not noticed yet? */
-bool h1client_is_stale(struct h1client *c);
 void h1client_close(struct h1client *c);
 
 #endif

@@ -11,7 +11,7 @@ struct pool_slot {
 struct pool {
     struct loop *loop; /* borrowed */
     unsigned max_idle;
-    struct map slots;  /* of pool_slot; owned; a slot lives while it has a connection */
+    struct map slots;   /* of pool_slot; owned; a slot lives while it has a connection */
     struct list by_age; /* of h1client; the oldest first; owned */
 };
 

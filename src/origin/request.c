@@ -34,20 +34,20 @@ struct request {
     const struct request_spec *spec;
     const struct request_ops *ops;
     void *user;
-    struct target *target;     /* being asked; in spec->targets */
-    uint64_t tried;            /* bits of the targets that were tried */
-    struct h1client *client;   /* owned while the request is under way */
-    struct resolver_lookup *lookup; /* owned; while a name is looked up */
+    struct target *target;              /* being asked; in spec->targets */
+    uint64_t tried;                     /* bits of the targets that were tried */
+    struct h1client *client;            /* owned while the request is under way */
+    struct resolver_lookup *lookup;     /* owned; while a name is looked up */
     struct resolver_address *addresses; /* of the target; owned */
     unsigned n_addresses, next_address;
-    struct timer timer;        /* connecting, then waiting for the answer */
-    struct task task;          /* begins the request; tells of a failure; answers for the test target */
+    struct timer timer;           /* connecting, then waiting for the answer */
+    struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at;        /* ms */
-    bool sent;                 /* bytes of the request have been sent to this target */
-    bool retried;              /* a stale connection has been replaced */
-    bool answered;             /* on_head() was called */
+    uint64_t active_at; /* ms */
+    bool sent;          /* bytes of the request have been sent to this target */
+    bool retried;       /* a stale connection has been replaced */
+    bool answered;      /* on_head() was called */
     bool paused;
     bool over;
 };
@@ -439,7 +439,7 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
-        if (idempotent(r->spec->method) || !h1client_is_stale(c)) {
+        if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
@@ -479,7 +479,8 @@ answer_test(struct request *r)
         loop_later(r->origin->loop, &r->task);
         return;
     }
-    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix), body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
+                             body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);

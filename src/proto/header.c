@@ -1,7 +1,7 @@
 #include "proto/header.h"
 
 #include "base/mem.h"
-#include "octet.h"
+#include "proto/octet.h"
 
 struct headers_block {
     struct headers_block *next;

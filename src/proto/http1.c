@@ -1,7 +1,7 @@
 #include "proto/http1.h"
 
 #include "base/mem.h"
-#include "http1scan.h"
+#include "proto/http1scan.h"
 
 #include <llhttp.h>
 

@@ -1,6 +1,6 @@
-#include "http1scan.h"
+#include "proto/http1scan.h"
 
-#include "octet.h"
+#include "proto/octet.h"
 #include "proto/http1.h"
 
 /* A chunk line has a size of at most eight digits that count; extensions nobody reads get the rest. */

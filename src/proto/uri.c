@@ -1,6 +1,6 @@
 #include "proto/uri.h"
 
-#include "octet.h"
+#include "proto/octet.h"
 
 enum { HOST_MAX = 253, LABEL_MAX = 63 };
 

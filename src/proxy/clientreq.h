@@ -11,14 +11,14 @@
 
 struct clientreq {
     struct str method;
-    struct str authority; /* as the client gave it: Host, or that of an absolute target */
-    struct str host;      /* lower-case, without port and brackets: for the routes; in MEMORY */
-    struct str path;      /* normalised, with its query; in MEMORY */
-    size_t path_len;      /* bytes of PATH that are the path proper */
+    struct str authority;   /* as the client gave it: Host, or that of an absolute target */
+    struct str host;        /* lower-case, without port and brackets: for the routes; in MEMORY */
+    struct str path;        /* normalised, with its query; in MEMORY */
+    size_t path_len;        /* bytes of PATH that are the path proper */
     struct headers headers; /* all that came */
-    bool secure;          /* https, or said to be by a trusted header */
-    bool trusted;         /* a proxy that we trust has handled it */
-    char *memory;         /* owned */
+    bool secure;            /* https, or said to be by a trusted header */
+    bool trusted;           /* a proxy that we trust has handled it */
+    char *memory;           /* owned */
 };
 
 /* 0, or the status to answer with (400, 405) and E's words as its body. */

@@ -8,14 +8,14 @@
 struct updates;
 
 struct proxy {
-    struct loop *loop;           /* borrowed, like all that follows but for the last */
+    struct loop *loop; /* borrowed, like all that follows but for the last */
     const struct config *config;
     struct routes *routes;
     struct origin *origin;
     struct channels *channels;
-    struct sig_key *sig_key;     /* reference held; NULL: no Grip-Sig */
-    struct sig_key *upstream_key; /* reference held; NULL: nobody is trusted */
-    struct updates *updates;     /* owned */
+    struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
+    struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
+    struct updates *updates;      /* owned */
 };
 
 #endif

@@ -7,35 +7,35 @@
 #include "proxy/rewrite.h"
 
 enum {
-    COLLECT_MAX = 10000,    /* bytes of a request's body before the origin is asked */
-    COLLECT_MS = 60000,     /* for those bytes to come */
-    INSTRUCT_MAX = 100000,  /* bytes of an instruct's body */
-    QUEUE_MAX = 65536,      /* bytes that wait for a slow client before the origin waits too */
+    COLLECT_MAX = 10000,   /* bytes of a request's body before the origin is asked */
+    COLLECT_MS = 60000,    /* for those bytes to come */
+    INSTRUCT_MAX = 100000, /* bytes of an instruct's body */
+    QUEUE_MAX = 65536,     /* bytes that wait for a slow client before the origin waits too */
     DEFER_MAX = 65536
 };
 
 enum state { COLLECT, ASK, DEFER, RELAY, INSTRUCT, FIRST, OVER };
 
 struct exchange {
-    struct proxy *proxy; /* borrowed */
-    struct xchg *x;      /* borrowed, joined */
-    struct route *route; /* reference held */
+    struct proxy *proxy;  /* borrowed */
+    struct xchg *x;       /* borrowed, joined */
+    struct route *route;  /* reference held */
     struct clientreq req; /* owned */
     enum state state;
     /* towards the origin */
-    struct request *request;   /* NULL before and after */
+    struct request *request; /* NULL before and after */
     struct request_spec spec;
     struct request_body body;
-    struct headers headers;    /* spec.headers */
-    struct buf path;           /* spec.path */
-    struct timer timer;        /* while collecting */
+    struct headers headers; /* spec.headers */
+    struct buf path;        /* spec.path */
+    struct timer timer;     /* while collecting */
     /* towards the client */
-    struct http1_head *head;   /* of the answer; the request's */
-    struct buf answer;         /* DEFER, INSTRUCT: the body so far */
-    struct task task;          /* DEFER: the turn is over */
-    struct instruct instruct;  /* FIRST */
-    uint64_t sent;             /* bytes of the body given to the client */
-    struct httphold *old;      /* owned; the hold for which this is a retry */
+    struct http1_head *head;  /* of the answer; the request's */
+    struct buf answer;        /* DEFER, INSTRUCT: the body so far */
+    struct task task;         /* DEFER: the turn is over */
+    struct instruct instruct; /* FIRST */
+    uint64_t sent;            /* bytes of the body given to the client */
+    struct httphold *old;     /* owned; the hold for which this is a retry */
 };
 
 static const struct str proxy_error = {"Error while proxying to origin.\n", 32};
@@ -71,8 +71,13 @@ exchange_free(void *ptr)
 static void
 log_result(struct exchange *ex, enum reqlog_result result, int code)
 {
-    struct reqlog r = {.req = &ex->req, .route = ex->route, .x = ex->x, .result = result, .code = code,
-                       .size = ex->sent, .retry = ex->old != NULL};
+    struct reqlog r = {.req = &ex->req,
+                       .route = ex->route,
+                       .x = ex->x,
+                       .result = result,
+                       .code = code,
+                       .size = ex->sent,
+                       .retry = ex->old != NULL};
     if (ex->request != NULL)
         r.target = request_target(ex->request);
     reqlog_write(ex->proxy, &r);
@@ -197,7 +202,8 @@ refuse_instruct(struct exchange *ex, const char *why)
 {
     struct buf text = BUF_INIT(1024), uri = BUF_INIT(65536);
     clientreq_put_uri(&ex->req, &uri);
-    log_warn("%.*s %.*s: failed to parse accept instructions: %s", STR_ARG(ex->req.method), STR_ARG(buf_str(&uri)), why);
+    log_warn("%.*s %.*s: failed to parse accept instructions: %s", STR_ARG(ex->req.method), STR_ARG(buf_str(&uri)),
+             why);
     buf_addf(&text, "Failed to parse accept instructions: %s", why);
     buf_addc(&text, '\0');
     answer_error(ex, 502, text.ptr);
@@ -210,8 +216,13 @@ static void
 hold(struct exchange *ex, struct instruct *in)
 {
     struct buf uri = BUF_INIT(1 << 20);
-    struct httphold_begin b = {.x = ex->x, .route = ex->route, .target = request_target(ex->request), .instruct = in,
-                               .req = &ex->req, .body = buf_str(&ex->body.kept), .old = ex->old};
+    struct httphold_begin b = {.x = ex->x,
+                               .route = ex->route,
+                               .target = request_target(ex->request),
+                               .instruct = in,
+                               .req = &ex->req,
+                               .body = buf_str(&ex->body.kept),
+                               .old = ex->old};
     log_result(ex, REQLOG_ACCEPT, 0);
     put_origin_uri(ex, &uri);
     b.uri = buf_str(&uri);

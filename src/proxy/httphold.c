@@ -30,7 +30,7 @@ struct more {
     char *body;               /* response: of the request; owned, body_len bytes */
     size_t body_len;
     struct update update;
-    struct msg **kept;        /* owned array of references: what came while the origin is asked */
+    struct msg **kept; /* owned array of references: what came while the origin is asked */
     unsigned n_kept;
 };
 
@@ -40,7 +40,7 @@ struct httphold {
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum state */
     uint32_t uri_len;
-    char uri[];          /* as sent to the origin, for the log */
+    char uri[]; /* as sent to the origin, for the log */
 };
 
 static struct httphold *
@@ -304,8 +304,8 @@ deliver_response(struct sub *sub, struct msg *const *msgs, unsigned n)
     }
 }
 
-/* The hold that this one follows was asked again for: what came meanwhile answers this one, where the new answer did not
- * say what it contains. */
+/* The hold that this one follows was asked again for: what came meanwhile answers this one, where the new answer did
+ * not say what it contains. */
 static void
 take_kept(struct httphold *h, struct httphold *old)
 {

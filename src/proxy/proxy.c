@@ -8,12 +8,12 @@
 #include "proxy/updates.h"
 
 static int
-load_key(const struct config *config, const char *name, const char *text, struct sig_key **out, struct err *e)
+load_key(const struct config *config, const char *name, const char *text, struct jwt_key **out, struct err *e)
 {
     *out = NULL;
     if (*text == '\0')
         return 0;
-    *out = sig_key_new(str_c(text), config->dir, e);
+    *out = jwt_key_new(str_c(text), config->dir, e);
     if (*out == NULL)
         err_prefix(e, "%s cannot be read: ", name);
     return *out != NULL ? 0 : -1;
@@ -42,9 +42,9 @@ void
 proxy_free(struct proxy *p)
 {
     if (p->sig_key != NULL)
-        sig_key_unref(p->sig_key);
+        jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
-        sig_key_unref(p->upstream_key);
+        jwt_key_unref(p->upstream_key);
     updates_free(p->updates);
     mem_free(p);
 }

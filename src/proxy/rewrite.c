@@ -38,8 +38,13 @@ static bool
 is_hop(struct str name)
 {
     static const struct str names[] = {
-        {"TE", 2},       {"Upgrade", 7},           {"Connection", 10},      {"Keep-Alive", 10},
-        {"Content-Length", 14}, {"Proxy-Connection", 16}, {"Transfer-Encoding", 17},
+        {"TE", 2},
+        {"Upgrade", 7},
+        {"Connection", 10},
+        {"Keep-Alive", 10},
+        {"Content-Length", 14},
+        {"Proxy-Connection", 16},
+        {"Transfer-Encoding", 17},
     };
     for (size_t i = 0; i < countof(names); i++)
         if (name.len == names[i].len && str_ieq(name, names[i]))
@@ -197,13 +202,13 @@ put_cdn_loop(struct proxy *p, const struct clientreq *c, struct headers *out)
 static void
 put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
 {
-    struct sig_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
+    struct jwt_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
     const char *iss = route->sig_iss != NULL ? route->sig_iss : p->config->sig_iss;
     struct str token;
     if (c->trusted || route->no_grip)
         return;
     if (key != NULL && *iss != '\0') {
-        token = sig_make(key, str_c(iss), clock_wall() / 1000);
+        token = jwt_make(key, str_c(iss), clock_wall() / 1000);
         if (token.ptr != NULL)
             headers_view(out, STR("Grip-Sig"), token);
     }
@@ -226,8 +231,7 @@ keep_last(struct str values, uint64_t n)
 static void
 put_forwarded_for(struct proxy *p, const struct clientreq *c, struct xchg *x, struct headers *out)
 {
-    const struct config_list *rules =
-        c->trusted ? &p->config->x_forwarded_for_trusted : &p->config->x_forwarded_for;
+    const struct config_list *rules = c->trusted ? &p->config->x_forwarded_for_trusted : &p->config->x_forwarded_for;
     bool present = headers_has(&c->headers, STR("X-Forwarded-For")), append = false;
     struct buf b = BUF_INIT(65536), result = BUF_INIT(65536);
     struct str values;
@@ -321,5 +325,5 @@ rewrite_trusted(struct proxy *p, const struct headers *h)
     if (p->upstream_key == NULL)
         return false;
     token = headers_get(h, STR("Grip-Sig"));
-    return token.ptr != NULL && sig_verify(p->upstream_key, token, clock_wall() / 1000);
+    return token.ptr != NULL && jwt_verify(p->upstream_key, token, clock_wall() / 1000);
 }

@@ -3,7 +3,7 @@
 enum { PERIOD_MS = 100, BATCH = 100 };
 
 struct updates {
-    struct loop *loop; /* borrowed */
+    struct loop *loop;       /* borrowed */
     struct list urgent, low; /* of update */
     struct task task;
     struct timer timer;

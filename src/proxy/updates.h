@@ -1,5 +1,5 @@
-/* updates.h - when a hold's origin is asked again (spec: publishing 7, end): at once, or in its turn. Those that are not
- * urgent start a tenth of a second after the first of them was queued, at most a hundred each time. */
+/* updates.h - when a hold's origin is asked again (spec: publishing 7, end): at once, or in its turn. Those that are
+ * not urgent start a tenth of a second after the first of them was queued, at most a hundred each time. */
 #ifndef PROXY_UPDATES_H
 #define PROXY_UPDATES_H
 
@@ -9,8 +9,8 @@ struct updates;
 
 /* Embedded in what is to be updated. */
 struct update {
-    struct list_node node; /* in a queue; not in one: next == NULL */
-    bool urgent;           /* in which */
+    struct list_node node;        /* in a queue; not in one: next == NULL */
+    bool urgent;                  /* in which */
     void (*cb)(struct update *u); /* constant; it has left the queue when it is called */
 };
 

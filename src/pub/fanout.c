@@ -4,7 +4,7 @@
 #include "pub/filter.h"
 
 enum {
-    SLICE_US = 300, /* long enough that a turn's own cost does not count, short enough to gather publishes */
+    SLICE_US = 300,   /* long enough that a turn's own cost does not count, short enough to gather publishes */
     CHECK_EVERY = 16, /* deliveries between two looks at the clock */
     AHEAD = 1         /* deliveries between two steps of fetching what the next ones need into the cache */
 };
@@ -13,19 +13,19 @@ struct outbox {
     struct list_node node;   /* in fanout->busy */
     struct channel *channel; /* borrowed; NULL once it is gone */
     enum format_kind kind;
-    struct msg **msgs;  /* owned array of references */
-    uint32_t *marks;    /* owned; entry i of the subs gets msgs[j] when i < marks[j]; never falls with j */
-    unsigned n, cap;    /* messages */
-    unsigned pass;      /* messages that this pass delivers; 0: no pass has begun */
-    unsigned first;     /* the first of them that the sub at INDEX still gets */
-    uint32_t index;     /* of the next sub */
+    struct msg **msgs; /* owned array of references */
+    uint32_t *marks;   /* owned; entry i of the subs gets msgs[j] when i < marks[j]; never falls with j */
+    unsigned n, cap;   /* messages */
+    unsigned pass;     /* messages that this pass delivers; 0: no pass has begun */
+    unsigned first;    /* the first of them that the sub at INDEX still gets */
+    uint32_t index;    /* of the next sub */
 };
 
 struct fanout {
-    struct loop *loop; /* borrowed */
+    struct loop *loop;   /* borrowed */
     struct limit *limit; /* owned */
     struct task task;
-    struct list busy; /* of outbox; in turn */
+    struct list busy;       /* of outbox; in turn */
     struct outbox *current; /* being worked on */
 };
 

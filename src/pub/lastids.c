@@ -5,9 +5,9 @@
 #include "base/map.h"
 
 struct seen {
-    struct map_node node;   /* the key is: length of the channel, channel, id */
+    struct map_node node;    /* the key is: length of the channel, channel, id */
     struct list_node by_age; /* oldest first */
-    uint64_t until;         /* ms */
+    uint64_t until;          /* ms */
     char key[];
 };
 

@@ -29,7 +29,7 @@ struct limit {
     void (*deliver)(struct sub *sub, struct msg *m);
     struct bucket **buckets; /* by route slot; owned, NULL entries */
     unsigned n_buckets;
-    unsigned next; /* the bucket whose turn is first */
+    unsigned next;  /* the bucket whose turn is first */
     size_t waiting; /* actions in all buckets */
     struct timer timer;
 };
@@ -198,7 +198,7 @@ void
 limit_forget(struct limit *l, struct sub *sub)
 {
     struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
-    list_each_safe(&b->actions, node, after) {
+    list_each_safe (&b->actions, node, after) {
         struct action *a = container_of(node, struct action, node);
         if (sub->actions == 0)
             break;

@@ -47,8 +47,7 @@ find(const struct channel *ch, struct str prev_id)
 {
     if (ch->waiting == NULL)
         return NULL;
-    list_each(&ch->waiting->items, node)
-    {
+    list_each (&ch->waiting->items, node) {
         struct early *e = container_of(node, struct early, in_channel);
         if (str_eq(e->item->prev_id, prev_id))
             return e;

@@ -1,4 +1,4 @@
-#include "main/publish.h"
+#include "main/pubtool.h"
 
 #include "base/mem.h"
 #include "proto/digest.h"
@@ -51,7 +51,7 @@ read_file(const char *path, struct buf *out, struct err *e)
 
 /* The bytes to publish; *EOL: they were typed, not read from a file, and the HTTP formats end in a newline. */
 static int
-load_content(const struct publish *p, struct buf *out, bool *eol, struct err *e)
+load_content(const struct pubtool *p, struct buf *out, bool *eol, struct err *e)
 {
     if (p->content == NULL) {
         err_set(e, "must specify content");
@@ -115,7 +115,7 @@ str_json(struct str s)
 }
 
 static json_t *
-read_headers(const struct publish *p, struct err *e)
+read_headers(const struct pubtool *p, struct err *e)
 {
     json_t *list = json_array();
     for (const char **h = p->headers; *h != NULL; h++) {
@@ -131,7 +131,7 @@ read_headers(const struct publish *p, struct err *e)
 }
 
 static json_t *
-read_meta(const struct publish *p, struct err *e)
+read_meta(const struct pubtool *p, struct err *e)
 {
     json_t *meta = json_object();
     if (p->sender[0] != '\0')
@@ -153,9 +153,9 @@ read_meta(const struct publish *p, struct err *e)
 
 /* The three formats of CONTENT, or the one format of a patch. */
 static int
-put_content(const struct publish *p, json_t *formats, json_t *response, bool raw, struct err *e)
+put_content(const struct pubtool *p, json_t *formats, json_t *response, bool raw, struct err *e)
 {
-    struct buf content = BUF_INIT((size_t)PUBLISH_MAX_FILE);
+    struct buf content = BUF_INIT((size_t)PUBTOOL_MAX_FILE);
     json_t *stream, *ws, *patch;
     bool eol;
     int rc = -1;
@@ -190,7 +190,7 @@ put_action(json_t *formats, const char *format, const char *action)
 }
 
 static json_t *
-read_formats(const struct publish *p, bool raw, struct err *e)
+read_formats(const struct pubtool *p, bool raw, struct err *e)
 {
     json_t *formats = json_object(), *response, *headers = NULL;
     int code = 0;
@@ -230,7 +230,7 @@ check_text(const char *what, const char *s, struct err *e)
 }
 
 static int
-check_texts(const struct publish *p, struct err *e)
+check_texts(const struct pubtool *p, struct err *e)
 {
     if (check_text("channel", p->channel, e) != 0 || check_text("id", p->id, e) != 0 ||
         check_text("previous id", p->prev_id, e) != 0 || check_text("sender", p->sender, e) != 0)
@@ -245,7 +245,7 @@ check_texts(const struct publish *p, struct err *e)
 }
 
 json_t *
-publish_item(const struct publish *p, bool raw, struct err *e)
+pubtool_item(const struct pubtool *p, bool raw, struct err *e)
 {
     json_t *item, *formats, *meta;
     if (check_texts(p, e) != 0 || (formats = read_formats(p, raw, e)) == NULL)

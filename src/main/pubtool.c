@@ -1,4 +1,4 @@
-#include "main/publish.h"
+#include "main/pubtool.h"
 
 #include "base/mem.h"
 
@@ -18,25 +18,25 @@ enum kind { TEXT, LIST, FLAG, SECONDS, ACTION };
 static const struct row {
     int letter; /* of the short form; 0: none */
     enum kind kind;
-    size_t at; /* offset in struct publish of what is set */
+    size_t at; /* offset in struct pubtool of what is set */
     const char *name, *value, *help;
 } rows[] = {
-    {0, TEXT, offsetof(struct publish, id), "id", "id", "Payload ID"},
-    {0, TEXT, offsetof(struct publish, prev_id), "prev-id", "id", "Previous payload ID"},
-    {0, TEXT, offsetof(struct publish, sender), "sender", "sender", "Sender meta value"},
-    {0, TEXT, offsetof(struct publish, code), "code", "code", "HTTP response code to use [default: 200]"},
-    {'H', LIST, offsetof(struct publish, headers), "header", "\"K: V\"", "Add HTTP response header (repeatable)"},
-    {'M', LIST, offsetof(struct publish, meta), "meta", "\"K=V\"", "Add meta variable (repeatable)"},
-    {0, FLAG, offsetof(struct publish, hint), "hint", NULL, "Send hint instead of content"},
-    {0, FLAG, offsetof(struct publish, close), "close", NULL, "Close streaming and WebSocket connections"},
-    {0, FLAG, offsetof(struct publish, patch), "patch", NULL, "Content is JSON patch"},
-    {0, FLAG, offsetof(struct publish, no_seq), "no-seq", NULL, "Bypass sequencing buffer"},
-    {0, FLAG, offsetof(struct publish, no_eol), "no-eol", NULL, "Don't add newline to HTTP payloads"},
-    {0, TEXT, offsetof(struct publish, spec), "spec", "spec",
+    {0, TEXT, offsetof(struct pubtool, id), "id", "id", "Payload ID"},
+    {0, TEXT, offsetof(struct pubtool, prev_id), "prev-id", "id", "Previous payload ID"},
+    {0, TEXT, offsetof(struct pubtool, sender), "sender", "sender", "Sender meta value"},
+    {0, TEXT, offsetof(struct pubtool, code), "code", "code", "HTTP response code to use [default: 200]"},
+    {'H', LIST, offsetof(struct pubtool, headers), "header", "\"K: V\"", "Add HTTP response header (repeatable)"},
+    {'M', LIST, offsetof(struct pubtool, meta), "meta", "\"K=V\"", "Add meta variable (repeatable)"},
+    {0, FLAG, offsetof(struct pubtool, hint), "hint", NULL, "Send hint instead of content"},
+    {0, FLAG, offsetof(struct pubtool, close), "close", NULL, "Close streaming and WebSocket connections"},
+    {0, FLAG, offsetof(struct pubtool, patch), "patch", NULL, "Content is JSON patch"},
+    {0, FLAG, offsetof(struct pubtool, no_seq), "no-seq", NULL, "Bypass sequencing buffer"},
+    {0, FLAG, offsetof(struct pubtool, no_eol), "no-eol", NULL, "Don't add newline to HTTP payloads"},
+    {0, TEXT, offsetof(struct pubtool, spec), "spec", "spec",
      "GRIP URL or ZeroMQ PUSH spec [default: $GRIP_URL or " DEFAULT_SPEC "]"},
-    {'u', TEXT, offsetof(struct publish, user), "user", "user:pass", "Basic authentication (https only)"},
-    {'B', TEXT, offsetof(struct publish, bearer), "bearer", "token", "Bearer authentication (https only)"},
-    {0, SECONDS, offsetof(struct publish, timeout), "timeout", "seconds", "Give up then [default: 30, ZeroMQ: 5]"},
+    {'u', TEXT, offsetof(struct pubtool, user), "user", "user:pass", "Basic authentication (https only)"},
+    {'B', TEXT, offsetof(struct pubtool, bearer), "bearer", "token", "Bearer authentication (https only)"},
+    {0, SECONDS, offsetof(struct pubtool, timeout), "timeout", "seconds", "Give up then [default: 30, ZeroMQ: 5]"},
     {'h', ACTION, 0, "help", NULL, "Print help information"},
     {'V', ACTION, 0, "version", NULL, "Print version information"},
 };
@@ -94,7 +94,7 @@ read_timeout(const char *text)
 }
 
 static void
-take_option(struct publish *p, const struct row *r, const char *value)
+take_option(struct pubtool *p, const struct row *r, const char *value)
 {
     void *at = (char *)p + r->at;
     switch (r->kind) {
@@ -144,7 +144,7 @@ find_row(int option)
 }
 
 static void
-read_arguments(struct publish *p, int argc, char **argv)
+read_arguments(struct pubtool *p, int argc, char **argv)
 {
     struct option longs[countof(rows) + 1];
     char letters[2 * countof(rows) + 1];
@@ -166,19 +166,19 @@ read_arguments(struct publish *p, int argc, char **argv)
 }
 
 static int
-publish(const struct publish *p, struct refusal *why)
+publish(const struct pubtool *p, struct refusal *why)
 {
-    bool http = publish_is_http(p->spec);
+    bool http = pubtool_is_http(p->spec);
     json_t *item;
     int rc;
     if (p->user != NULL && p->bearer != NULL) {
         err_set(&why->e, "only one authentication method can be specified");
         return -1;
     }
-    item = publish_item(p, !http, &why->e);
+    item = pubtool_item(p, !http, &why->e);
     if (item == NULL)
         return -1;
-    rc = http ? publish_http(p, item, why) : publish_zmq(p, item, &why->e);
+    rc = http ? pubtool_http(p, item, why) : pubtool_zmq(p, item, &why->e);
     json_decref(item);
     return rc;
 }
@@ -206,7 +206,7 @@ int
 main(int argc, char **argv)
 {
     const char *grip_url = getenv("GRIP_URL");
-    struct publish p = {.id = "", .prev_id = "", .sender = "", .code = "200"};
+    struct pubtool p = {.id = "", .prev_id = "", .sender = "", .code = "200"};
     struct refusal why = {{""}, BUF_INIT(65536)};
     int rc;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */

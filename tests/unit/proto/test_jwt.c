@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "base/mem.h"
-#include "grip/sig.h"
+#include "proto/jwt.h"
 #include "proto/digest.h"
 
 #include <errno.h>
@@ -102,11 +102,11 @@ end(void **state)
     return rmdir(dir);
 }
 
-static struct sig_key *
+static struct jwt_key *
 key(const char *text)
 {
     struct err e;
-    struct sig_key *k = sig_key_new(str_c(text), dir, &e);
+    struct jwt_key *k = jwt_key_new(str_c(text), dir, &e);
     if (k == NULL)
         print_error("%s: %s\n", text, e.text);
     CHECK(k != NULL);
@@ -194,16 +194,16 @@ check_parts(struct str token, const char *head, const char *claims)
 TEST(keys_are_read_from_text_base64_and_files)
 {
     static const char *const same[] = {"sec", "base64:c2Vj", "file:hex"};
-    struct sig_key *first = key("sec");
+    struct jwt_key *first = key("sec");
     for (size_t i = 0; i < countof(same); i++) {
-        struct sig_key *k = key(same[i]);
-        CHECK(sig_verify(first, sig_make(k, STR("x"), NOW), NOW));
-        sig_key_unref(k);
+        struct jwt_key *k = key(same[i]);
+        CHECK(jwt_verify(first, jwt_make(k, STR("x"), NOW), NOW));
+        jwt_key_unref(k);
     }
-    sig_key_unref(first);
-    sig_key_unref(key("base64:c2U="));
-    sig_key_unref(key("base64:c2U")); /* padding is often left out */
-    sig_key_unref(key("base64"));
+    jwt_key_unref(first);
+    jwt_key_unref(key("base64:c2U="));
+    jwt_key_unref(key("base64:c2U")); /* padding is often left out */
+    jwt_key_unref(key("base64"));
 }
 
 TEST(keys_that_cannot_be_read)
@@ -236,11 +236,11 @@ TEST(keys_that_cannot_be_read)
         struct err e = {""};
         char want[256];
         snprintf(want, sizeof want, "%s%s", at != NULL ? dir : "", at != NULL ? at + 2 : rows[i].want);
-        CHECK(sig_key_new(str_c(rows[i].text), dir, &e) == NULL);
+        CHECK(jwt_key_new(str_c(rows[i].text), dir, &e) == NULL);
         CHECK_STR(str_c(e.text), want);
         CHECK_INT(ERR_peek_error(), 0); /* else the next TLS connection would fail by it */
     }
-    CHECK(sig_key_new(STR("file:a\0b"), dir, NULL) == NULL);
+    CHECK(jwt_key_new(STR("file:a\0b"), dir, NULL) == NULL);
 }
 
 TEST(a_fifo_is_not_waited_for)
@@ -248,7 +248,7 @@ TEST(a_fifo_is_not_waited_for)
     char path[256];
     snprintf(path, sizeof path, "%s/fifo", dir);
     CHECK_INT(mkfifo(path, 0600), 0);
-    CHECK(sig_key_new(STR("file:fifo"), dir, NULL) == NULL);
+    CHECK(jwt_key_new(STR("file:fifo"), dir, NULL) == NULL);
     unlink(path);
 }
 
@@ -258,68 +258,68 @@ TEST(our_tokens)
         const char *key, *alg;
     } rows[] = {{"sec", "HS256"}, {"file:ec.pem", "ES256"}, {"file:rsa.pem", "RS256"}};
     for (size_t i = 0; i < countof(rows); i++) {
-        struct sig_key *k = key(rows[i].key);
+        struct jwt_key *k = key(rows[i].key);
         char head[64];
         snprintf(head, sizeof head, "{\"typ\":\"JWT\",\"alg\":\"%s\"}", rows[i].alg);
-        check_parts(sig_make(k, STR("pushpin"), NOW), head, "{\"exp\":1700003600,\"iss\":\"pushpin\"}");
-        check_parts(sig_make(k, STR("a\"\\\n\xc3\xa9"), NOW), head,
+        check_parts(jwt_make(k, STR("pushpin"), NOW), head, "{\"exp\":1700003600,\"iss\":\"pushpin\"}");
+        check_parts(jwt_make(k, STR("a\"\\\n\xc3\xa9"), NOW), head,
                     "{\"exp\":1700003600,\"iss\":\"a\\\"\\\\\\u000a\xc3\xa9\"}");
-        check_parts(sig_make(k, STR(""), NOW), head, "{\"exp\":1700003600,\"iss\":\"\"}");
-        CHECK(sig_verify(k, sig_make(k, STR("x"), NOW), NOW));
-        CHECK(sig_verify(k, sig_make(k, STR("x"), NOW), NOW + 3599));
-        CHECK(!sig_verify(k, sig_make(k, STR("x"), NOW), NOW + 3600));
-        sig_key_unref(k);
+        check_parts(jwt_make(k, STR(""), NOW), head, "{\"exp\":1700003600,\"iss\":\"\"}");
+        CHECK(jwt_verify(k, jwt_make(k, STR("x"), NOW), NOW));
+        CHECK(jwt_verify(k, jwt_make(k, STR("x"), NOW), NOW + 3599));
+        CHECK(!jwt_verify(k, jwt_make(k, STR("x"), NOW), NOW + 3600));
+        jwt_key_unref(k);
     }
 }
 
 TEST(openssl_agrees_with_our_signatures)
 {
-    struct sig_key *k = key("file:ec.pem");
+    struct jwt_key *k = key("file:ec.pem");
     for (int i = 0; i < 100; i++) /* now and then r or s begins with a zero byte */
-        CHECK(openssl_verifies(sig_make(k, STR("x"), NOW + (unsigned)i), ec));
-    sig_key_unref(k);
+        CHECK(openssl_verifies(jwt_make(k, STR("x"), NOW + (unsigned)i), ec));
+    jwt_key_unref(k);
     k = key("file:rsa.pem");
-    CHECK(openssl_verifies(sig_make(k, STR("x"), NOW), rsa));
-    sig_key_unref(k);
+    CHECK(openssl_verifies(jwt_make(k, STR("x"), NOW), rsa));
+    jwt_key_unref(k);
 }
 
 TEST(public_keys_verify_and_do_not_sign)
 {
     static const char *const rows[][2] = {{"file:ec.pem", "file:ec.pub"}, {"file:rsa.pem", "file:rsa.pub"}};
     for (size_t i = 0; i < countof(rows); i++) {
-        struct sig_key *private = key(rows[i][0]), *public = key(rows[i][1]);
-        CHECK(sig_verify(public, sig_make(private, STR("x"), NOW), NOW));
-        CHECK(sig_make(public, STR("x"), NOW).ptr == NULL);
+        struct jwt_key *private = key(rows[i][0]), *public = key(rows[i][1]);
+        CHECK(jwt_verify(public, jwt_make(private, STR("x"), NOW), NOW));
+        CHECK(jwt_make(public, STR("x"), NOW).ptr == NULL);
         CHECK_INT(ERR_peek_error(), 0);
-        sig_key_unref(private);
-        sig_key_unref(public);
+        jwt_key_unref(private);
+        jwt_key_unref(public);
     }
 }
 
 TEST(a_token_is_kept_for_a_second)
 {
-    struct sig_key *k = key("file:ec.pem"); /* whose signatures differ each time */
-    char *first = str_dup(sig_make(k, STR("a"), NOW));
-    CHECK_STR(sig_make(sig_key_ref(k), STR("a"), NOW), first);
-    CHECK(!str_eq(sig_make(k, STR("b"), NOW), str_c(first)));
-    CHECK(!str_eq(sig_make(k, STR("a"), NOW), str_c(first)));
+    struct jwt_key *k = key("file:ec.pem"); /* whose signatures differ each time */
+    char *first = str_dup(jwt_make(k, STR("a"), NOW));
+    CHECK_STR(jwt_make(jwt_key_ref(k), STR("a"), NOW), first);
+    CHECK(!str_eq(jwt_make(k, STR("b"), NOW), str_c(first)));
+    CHECK(!str_eq(jwt_make(k, STR("a"), NOW), str_c(first)));
     mem_free(first);
-    first = str_dup(sig_make(k, STR("a"), NOW));
-    CHECK(!str_eq(sig_make(k, STR("a"), NOW + 1), str_c(first)));
-    CHECK(!str_eq(sig_make(k, STR("a"), NOW), str_c(first)));
+    first = str_dup(jwt_make(k, STR("a"), NOW));
+    CHECK(!str_eq(jwt_make(k, STR("a"), NOW + 1), str_c(first)));
+    CHECK(!str_eq(jwt_make(k, STR("a"), NOW), str_c(first)));
     mem_free(first);
-    sig_key_unref(k);
-    sig_key_unref(k);
+    jwt_key_unref(k);
+    jwt_key_unref(k);
 }
 
 TEST(issuers_have_a_limit)
 {
-    struct sig_key *k = key("sec");
+    struct jwt_key *k = key("sec");
     char *iss = mem_zalloc(4097);
-    CHECK(sig_make(k, str_of(iss, 4097), NOW).ptr == NULL);
-    CHECK(sig_make(k, str_of(iss, 4096), NOW).len > 4096 * 6);
+    CHECK(jwt_make(k, str_of(iss, 4097), NOW).ptr == NULL);
+    CHECK(jwt_make(k, str_of(iss, 4096), NOW).len > 4096 * 6);
     mem_free(iss);
-    sig_key_unref(k);
+    jwt_key_unref(k);
 }
 
 /* RFC 7515, A.1 */
@@ -328,11 +328,11 @@ TEST(the_example_of_the_standard)
     const struct str token =
         STR("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQog"
             "Imh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
-    struct sig_key *k =
+    struct jwt_key *k =
         key("base64:AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ+EstJQLr/T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==");
-    CHECK(sig_verify(k, token, 1300819379));
-    CHECK(!sig_verify(k, token, 1300819380));
-    sig_key_unref(k);
+    CHECK(jwt_verify(k, token, 1300819379));
+    CHECK(!jwt_verify(k, token, 1300819380));
+    jwt_key_unref(k);
 }
 
 #define HEAD(alg) "{\"alg\":\"" alg "\"}"
@@ -370,40 +370,40 @@ TEST(tokens_of_others)
         {"[]", EXP, false},
         {"", EXP, false},
     };
-    struct sig_key *k = key("sec");
+    struct jwt_key *k = key("sec");
     for (size_t i = 0; i < countof(rows); i++) {
         struct buf token;
         make_token(&token, rows[i].head, rows[i].claims, NULL, STR("sec"));
-        if (sig_verify(k, buf_str(&token), NOW) != rows[i].good)
+        if (jwt_verify(k, buf_str(&token), NOW) != rows[i].good)
             print_error("%s %s\n", rows[i].head, rows[i].claims);
-        CHECK_INT(sig_verify(k, buf_str(&token), NOW), rows[i].good);
+        CHECK_INT(jwt_verify(k, buf_str(&token), NOW), rows[i].good);
         buf_clear(&token);
         make_token(&token, rows[i].head, rows[i].claims, NULL, STR("other"));
-        CHECK(!sig_verify(k, buf_str(&token), NOW));
+        CHECK(!jwt_verify(k, buf_str(&token), NOW));
         buf_clear(&token);
     }
-    sig_key_unref(k);
+    jwt_key_unref(k);
 }
 
 TEST(tokens_of_others_by_key_pairs)
 {
-    struct sig_key *ec_key = key("file:ec.pub"), *rsa_key = key("file:rsa.pub");
+    struct jwt_key *ec_key = key("file:ec.pub"), *rsa_key = key("file:rsa.pub");
     struct buf token;
     make_token(&token, HEAD("ES256"), EXP, ec, STR(""));
-    CHECK(sig_verify(ec_key, buf_str(&token), NOW));
-    CHECK(!sig_verify(ec_key, buf_str(&token), NOW + 1));
-    CHECK(!sig_verify(rsa_key, buf_str(&token), NOW));
+    CHECK(jwt_verify(ec_key, buf_str(&token), NOW));
+    CHECK(!jwt_verify(ec_key, buf_str(&token), NOW + 1));
+    CHECK(!jwt_verify(rsa_key, buf_str(&token), NOW));
     buf_clear(&token);
     make_token(&token, HEAD("RS256"), EXP, rsa, STR(""));
-    CHECK(sig_verify(rsa_key, buf_str(&token), NOW));
-    CHECK(!sig_verify(ec_key, buf_str(&token), NOW));
+    CHECK(jwt_verify(rsa_key, buf_str(&token), NOW));
+    CHECK(!jwt_verify(ec_key, buf_str(&token), NOW));
     buf_clear(&token);
     make_token(&token, HEAD("HS256"), EXP, rsa, STR("")); /* good signature, wrong name */
-    CHECK(!sig_verify(rsa_key, buf_str(&token), NOW));
+    CHECK(!jwt_verify(rsa_key, buf_str(&token), NOW));
     buf_clear(&token);
     CHECK_INT(ERR_peek_error(), 0);
-    sig_key_unref(ec_key);
-    sig_key_unref(rsa_key);
+    jwt_key_unref(ec_key);
+    jwt_key_unref(rsa_key);
 }
 
 /* Everybody has the public key: its text must not do as a secret. */
@@ -412,7 +412,7 @@ TEST(a_public_key_is_no_secret)
     static const char *const names[] = {"ec", "rsa"}, *const algs[] = {HEAD("HS256"), HEAD("RS256"), HEAD("ES256")};
     for (size_t i = 0; i < countof(names); i++) {
         char path[256], pem[4096], text[64];
-        struct sig_key *k;
+        struct jwt_key *k;
         struct buf token;
         FILE *f;
         size_t n;
@@ -425,10 +425,10 @@ TEST(a_public_key_is_no_secret)
         k = key(text);
         for (size_t a = 0; a < countof(algs); a++) {
             make_token(&token, algs[a], EXP, NULL, str_of(pem, n));
-            CHECK(!sig_verify(k, buf_str(&token), NOW));
+            CHECK(!jwt_verify(k, buf_str(&token), NOW));
             buf_clear(&token);
         }
-        sig_key_unref(k);
+        jwt_key_unref(k);
     }
 }
 
@@ -436,20 +436,20 @@ TEST(a_token_that_was_tampered_with)
 {
     static const char *const keys[] = {"sec", "file:ec.pem", "file:rsa.pem"};
     for (size_t i = 0; i < countof(keys); i++) {
-        struct sig_key *k = key(keys[i]);
-        struct str token = sig_make(k, STR("x"), NOW);
+        struct jwt_key *k = key(keys[i]);
+        struct str token = jwt_make(k, STR("x"), NOW);
         char *copy = str_dup(token);
         size_t n = token.len;
         for (size_t at = 0; at < n; at += 7) {
             copy[at] = copy[at] == 'A' ? 'w' : 'A'; /* high bits: the low ones of the last may have no meaning */
-            CHECK(!sig_verify(k, str_of(copy, n), NOW));
+            CHECK(!jwt_verify(k, str_of(copy, n), NOW));
             copy[at] = token.ptr[at];
         }
         for (size_t len = 0; len < n; len++)
-            CHECK(!sig_verify(k, str_of(copy, len), NOW));
-        CHECK(sig_verify(k, str_of(copy, n), NOW));
+            CHECK(!jwt_verify(k, str_of(copy, len), NOW));
+        CHECK(jwt_verify(k, str_of(copy, n), NOW));
         mem_free(copy);
-        sig_key_unref(k);
+        jwt_key_unref(k);
     }
     CHECK_INT(ERR_peek_error(), 0);
 }
@@ -459,16 +459,16 @@ TEST(no_token_at_all)
     static const char *const rows[] = {
         "",   "garbage", ".",     "..",         "...",
         "a.", "a.b",     "a.b.c", "eyJ9.eyJ9.", "eyJhbGciOiJub25lIn0.eyJleHAiOjE4MDAwMDAwMDB9."};
-    struct sig_key *k = key("sec");
+    struct jwt_key *k = key("sec");
     for (size_t i = 0; i < countof(rows); i++)
-        CHECK(!sig_verify(k, str_c(rows[i]), NOW));
-    CHECK(!sig_verify(k, str_of(NULL, 0), NOW));
-    sig_key_unref(k);
+        CHECK(!jwt_verify(k, str_c(rows[i]), NOW));
+    CHECK(!jwt_verify(k, str_of(NULL, 0), NOW));
+    jwt_key_unref(k);
 }
 
 TEST(tokens_have_a_limit)
 {
-    struct sig_key *k = key("sec");
+    struct jwt_key *k = key("sec");
     char *claims = mem_zalloc(8192);
     for (int more = 0; more < 2; more++) {
         struct buf token;
@@ -478,11 +478,11 @@ TEST(tokens_have_a_limit)
         memcpy(claims + len - 2, "\"}", 3);
         make_token(&token, HEAD("HS256"), claims, NULL, STR("sec"));
         CHECK_INT(token.len, 8192 + more);
-        CHECK_INT(sig_verify(k, buf_str(&token), NOW), !more);
+        CHECK_INT(jwt_verify(k, buf_str(&token), NOW), !more);
         buf_clear(&token);
     }
     mem_free(claims);
-    sig_key_unref(k);
+    jwt_key_unref(k);
 }
 
 /* openssl ecparam -genkey writes the parameters before the key. */
@@ -490,7 +490,7 @@ TEST(a_key_behind_its_parameters)
 {
     struct buf b = BUF_INIT(8192);
     BIO *bio = BIO_new(BIO_s_mem());
-    struct sig_key *k;
+    struct jwt_key *k;
     char *ptr;
     long n;
     PEM_write_bio_PrivateKey_traditional(bio, ec, NULL, NULL, 0, NULL, NULL);
@@ -499,8 +499,8 @@ TEST(a_key_behind_its_parameters)
     buf_add(&b, ptr, (size_t)n);
     write_file("params.pem", buf_str(&b));
     k = key("file:params.pem");
-    CHECK(openssl_verifies(sig_make(k, STR("x"), NOW), ec));
-    sig_key_unref(k);
+    CHECK(openssl_verifies(jwt_make(k, STR("x"), NOW), ec));
+    jwt_key_unref(k);
     BIO_free(bio);
     buf_clear(&b);
 }

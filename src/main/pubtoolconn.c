@@ -1,4 +1,4 @@
-#include "main/publish.h"
+#include "main/pubtool.h"
 
 #include <errno.h>
 #include <arpa/inet.h>
@@ -17,7 +17,7 @@
 enum { CONNECT_MS = 10000 }; /* for one address, so that a dead one leaves time for the next */
 
 uint64_t
-publish_now(void)
+pubtool_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -29,7 +29,7 @@ static int
 wait_for(int fd, short events, uint64_t deadline)
 {
     struct pollfd p = {.fd = fd, .events = events};
-    uint64_t now = publish_now();
+    uint64_t now = pubtool_now();
     int n = now < deadline ? poll(&p, 1, (int)(deadline - now)) : 0;
     if (n == 0)
         errno = ETIMEDOUT;
@@ -41,7 +41,7 @@ static int
 connect_one(const struct addrinfo *a, uint64_t deadline)
 {
     int fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol), on = 1, why;
-    uint64_t limit = publish_now() + CONNECT_MS;
+    uint64_t limit = pubtool_now() + CONNECT_MS;
     socklen_t len = sizeof why;
     if (fd < 0)
         return -1;

@@ -1,4 +1,4 @@
-#include "grip/sig.h"
+#include "proto/jwt.h"
 
 #include "base/mem.h"
 #include "proto/digest.h"
@@ -26,7 +26,7 @@ enum {
 enum alg { HS256, ES256, RS256 };
 static const char *const alg_names[] = {[HS256] = "HS256", [ES256] = "ES256", [RS256] = "RS256"};
 
-struct sig_key {
+struct jwt_key {
     unsigned refs;
     enum alg alg;      /* constant */
     struct buf secret; /* HS256 */
@@ -54,7 +54,7 @@ no_password_cb(char *buf, int size, int writing, void *arg)
 }
 
 static int
-find_alg(struct sig_key *k, struct err *e)
+find_alg(struct jwt_key *k, struct err *e)
 {
     char curve[32] = "";
     if (EVP_PKEY_get_base_id(k->pkey) == EVP_PKEY_RSA) {
@@ -71,7 +71,7 @@ find_alg(struct sig_key *k, struct err *e)
 }
 
 static int
-read_pem(struct sig_key *k, struct str text, struct err *e)
+read_pem(struct jwt_key *k, struct str text, struct err *e)
 {
     BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     int rc = -1;
@@ -96,7 +96,7 @@ is_space(char c)
 }
 
 static int
-read_hex(struct sig_key *k, struct str text, struct err *e)
+read_hex(struct jwt_key *k, struct str text, struct err *e)
 {
     size_t i = 0;
     while (text.len > 0 && is_space(*text.ptr))
@@ -151,7 +151,7 @@ clear_secret(struct buf *b)
 }
 
 static int
-read_key_file(struct sig_key *k, struct str name, const char *dir, struct err *e)
+read_key_file(struct jwt_key *k, struct str name, const char *dir, struct err *e)
 {
     struct buf text = BUF_INIT(MAX_KEY_FILE), path = BUF_INIT(4096);
     int rc = 0;
@@ -189,7 +189,7 @@ is_base64(struct str text)
 }
 
 static int
-read_key(struct sig_key *k, struct str text, const char *dir, struct err *e)
+read_key(struct jwt_key *k, struct str text, const char *dir, struct err *e)
 {
     static const struct str base64 = {"base64:", 7}, file = {"file:", 5};
     if (text.len == 0)
@@ -204,10 +204,10 @@ read_key(struct sig_key *k, struct str text, const char *dir, struct err *e)
     return base64_decode(&k->secret, text) == 0 ? 0 : fail(e, "too large for a key");
 }
 
-struct sig_key *
-sig_key_new(struct str text, const char *dir, struct err *e)
+struct jwt_key *
+jwt_key_new(struct str text, const char *dir, struct err *e)
 {
-    struct sig_key *k = mem_zalloc(sizeof *k);
+    struct jwt_key *k = mem_zalloc(sizeof *k);
     k->refs = 1;
     k->alg = HS256;
     k->can_sign = true;
@@ -215,22 +215,22 @@ sig_key_new(struct str text, const char *dir, struct err *e)
     buf_init(&k->token, 4 * MAX_ISS * 6); /* each byte of an issuer may need an escape of six */
     ERR_set_mark();
     if (read_key(k, text, dir, e) != 0) {
-        sig_key_unref(k);
+        jwt_key_unref(k);
         k = NULL;
     }
     ERR_pop_to_mark(); /* what stays in OpenSSL's queue would be taken for an error of the next TLS connection */
     return k;
 }
 
-struct sig_key *
-sig_key_ref(struct sig_key *k)
+struct jwt_key *
+jwt_key_ref(struct jwt_key *k)
 {
     k->refs++;
     return k;
 }
 
 void
-sig_key_unref(struct sig_key *k)
+jwt_key_unref(struct jwt_key *k)
 {
     if (k == NULL || --k->refs > 0)
         return;
@@ -298,7 +298,7 @@ es256_to_der(struct str raw, unsigned char **der)
 
 /* Append the signature of DATA as it stands in a token before its base64. */
 static int
-sign_pkey(const struct sig_key *k, struct str data, struct buf *out)
+sign_pkey(const struct jwt_key *k, struct str data, struct buf *out)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t len = (size_t)EVP_PKEY_get_size(k->pkey);
@@ -313,7 +313,7 @@ sign_pkey(const struct sig_key *k, struct str data, struct buf *out)
 }
 
 static int
-sign(const struct sig_key *k, struct str data, struct buf *out)
+sign(const struct jwt_key *k, struct str data, struct buf *out)
 {
     unsigned char mac[32];
     int rc;
@@ -328,7 +328,7 @@ sign(const struct sig_key *k, struct str data, struct buf *out)
 }
 
 static int
-make(struct sig_key *k, struct str iss, uint64_t now)
+make(struct jwt_key *k, struct str iss, uint64_t now)
 {
     struct buf part = BUF_INIT(k->token.max);
     int rc = -1;
@@ -350,7 +350,7 @@ make(struct sig_key *k, struct str iss, uint64_t now)
 }
 
 struct str
-sig_make(struct sig_key *k, struct str iss, uint64_t now)
+jwt_make(struct jwt_key *k, struct str iss, uint64_t now)
 {
     if (!k->can_sign || iss.len > MAX_ISS)
         return str_of(NULL, 0);
@@ -371,7 +371,7 @@ sig_make(struct sig_key *k, struct str iss, uint64_t now)
 }
 
 static bool
-verify_pkey(const struct sig_key *k, struct str data, struct str sig)
+verify_pkey(const struct jwt_key *k, struct str data, struct str sig)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     unsigned char *der = NULL;
@@ -389,7 +389,7 @@ verify_pkey(const struct sig_key *k, struct str data, struct str sig)
 }
 
 static bool
-verify(const struct sig_key *k, struct str data, struct str sig)
+verify(const struct jwt_key *k, struct str data, struct str sig)
 {
     unsigned char mac[32];
     bool good;
@@ -421,7 +421,7 @@ decode_object(struct str part)
 /* The key decides the algorithm, not the token: otherwise a public RSA key could be used as an HMAC secret. A token
  * that says how else it is to be understood ("crit") is not for us. */
 static bool
-head_ok(const struct sig_key *k, struct str part)
+head_ok(const struct jwt_key *k, struct str part)
 {
     json_t *head = decode_object(part);
     struct str alg = jsonread_text(json_object_get(head, "alg"));
@@ -445,7 +445,7 @@ claims_ok(struct str part, uint64_t now)
 }
 
 bool
-sig_verify(struct sig_key *k, struct str token, uint64_t now)
+jwt_verify(struct jwt_key *k, struct str token, uint64_t now)
 {
     struct str rest = token, head, claims;
     struct buf sig = BUF_INIT(MAX_TOKEN);

@@ -1,4 +1,4 @@
-#include "main/publish.h"
+#include "main/pubtool.h"
 
 #include "proto/tnet.h"
 
@@ -22,7 +22,7 @@ struct push {
 static int
 remaining(const struct push *z)
 {
-    uint64_t now = publish_now();
+    uint64_t now = pubtool_now();
     return now < z->deadline ? (int)(z->deadline - now) : 0;
 }
 
@@ -113,11 +113,11 @@ push_send(struct push *z, struct str message)
 }
 
 int
-publish_zmq(const struct publish *p, const json_t *item, struct err *e)
+pubtool_zmq(const struct pubtool *p, const json_t *item, struct err *e)
 {
-    struct buf message = BUF_INIT(4 * (size_t)PUBLISH_MAX_FILE);
+    struct buf message = BUF_INIT(4 * (size_t)PUBTOOL_MAX_FILE);
     uint64_t wait = p->timeout > 0 ? p->timeout : WAIT_MS;
-    struct push z = {.deadline = publish_now() + wait};
+    struct push z = {.deadline = pubtool_now() + wait};
     enum outcome outcome = WAITING;
     int rc = -1;
     if (p->user != NULL || p->bearer != NULL) {

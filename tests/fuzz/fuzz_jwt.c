@@ -1,5 +1,5 @@
 /* The first byte says what the others are: a token; head and claims of one that is signed well; an issuer; a key. */
-#include "grip/sig.h"
+#include "proto/jwt.h"
 #include "proto/digest.h"
 
 #include <assert.h>
@@ -24,36 +24,36 @@ sign(struct str text, struct buf *token)
 }
 
 static void
-check_issuer(struct sig_key *k, struct str iss)
+check_issuer(struct jwt_key *k, struct str iss)
 {
-    struct str token = sig_make(k, iss, NOW);
+    struct str token = jwt_make(k, iss, NOW);
     if (iss.len > 4096) {
         assert(token.ptr == NULL);
         return;
     }
     /* what is no UTF-8 makes no JSON, and bytes that are escaped may make a token that is too long */
     assert(token.ptr != NULL);
-    assert(sig_verify(k, token, NOW) || !str_utf8(iss) || token.len > 8192);
-    assert(!sig_verify(k, token, NOW + 3600));
+    assert(jwt_verify(k, token, NOW) || !str_utf8(iss) || token.len > 8192);
+    assert(!jwt_verify(k, token, NOW + 3600));
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct sig_key *k, *other;
+    struct jwt_key *k, *other;
     struct str text;
     struct buf token = BUF_INIT(1 << 22);
     if (size == 0)
         return 0;
-    k = sig_key_new(STR("sec"), NULL, NULL);
+    k = jwt_key_new(STR("sec"), NULL, NULL);
     text = str_of((const char *)data + 1, size - 1);
     switch (*data & 3) {
     case 0:
-        sig_verify(k, text, NOW);
+        jwt_verify(k, text, NOW);
         break;
     case 1:
         sign(text, &token);
-        sig_verify(k, buf_str(&token), NOW);
+        jwt_verify(k, buf_str(&token), NOW);
         break;
     case 2:
         check_issuer(k, text);
@@ -61,13 +61,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         if (str_starts(text, STR("file:")))
             break;
-        other = sig_key_new(text, NULL, NULL);
+        other = jwt_key_new(text, NULL, NULL);
         if (other != NULL)
-            assert(sig_verify(other, sig_make(other, STR("x"), NOW), NOW));
-        sig_key_unref(other);
+            assert(jwt_verify(other, jwt_make(other, STR("x"), NOW), NOW));
+        jwt_key_unref(other);
         break;
     }
     buf_clear(&token);
-    sig_key_unref(k);
+    jwt_key_unref(k);
     return 0;
 }

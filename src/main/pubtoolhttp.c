@@ -1,4 +1,4 @@
-#include "main/publish.h"
+#include "main/pubtool.h"
 
 #include "base/mem.h"
 #include "proto/digest.h"
@@ -25,7 +25,7 @@ struct target {
 };
 
 bool
-publish_is_http(const char *spec)
+pubtool_is_http(const char *spec)
 {
     return str_istarts(str_c(spec), STR("http:")) || str_istarts(str_c(spec), STR("https:"));
 }
@@ -110,7 +110,7 @@ put_url_auth(struct buf *out, struct str query)
 /* Write the value of the Authorization header, nothing for none. What was asked for by option must be possible; what
  * stands in the URL is left out where the network could read it. */
 static int
-put_auth(struct buf *out, const struct publish *p, const struct target *t, struct err *e)
+put_auth(struct buf *out, const struct pubtool *p, const struct target *t, struct err *e)
 {
     int full = 0;
     if ((p->user != NULL || p->bearer != NULL) && !t->tls) {
@@ -132,7 +132,7 @@ put_auth(struct buf *out, const struct publish *p, const struct target *t, struc
 
 /* HTTP/1.0, so that the answer needs no chunks and ends the connection. */
 static int
-put_request(struct buf *out, const struct publish *p, const struct target *t, size_t length, struct err *e)
+put_request(struct buf *out, const struct pubtool *p, const struct target *t, size_t length, struct err *e)
 {
     struct buf auth = BUF_INIT(MAX_CREDENTIAL);
     struct str path = t->uri.path;
@@ -227,9 +227,9 @@ exchange(struct pubconn *c, struct str head, struct str body, struct refusal *wh
 }
 
 int
-publish_http(const struct publish *p, const json_t *item, struct refusal *why)
+pubtool_http(const struct pubtool *p, const json_t *item, struct refusal *why)
 {
-    struct pubconn c = {.fd = -1, .deadline = publish_now() + (p->timeout > 0 ? p->timeout : WAIT_MS)};
+    struct pubconn c = {.fd = -1, .deadline = pubtool_now() + (p->timeout > 0 ? p->timeout : WAIT_MS)};
     struct buf head = BUF_INIT(2 * MAX_CREDENTIAL);
     struct target t;
     char *body = NULL;

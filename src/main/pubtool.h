@@ -1,22 +1,22 @@
-/* publish.h - the parts of pushpin-publish, a command line that publishes one item and ends.
+/* pubtool.h - the parts of pushpin-publish, a command line that publishes one item and ends.
  *
- *   argv --publish.c--> struct publish --publishitem.c--> item --publishhttp.c--> POST  (on publishconn.c: TCP, TLS)
- *                                                           `---publishzmq.c---> PUSH
+ *   argv --pubtool.c--> struct pubtool --pubtoolitem.c--> item --pubtoolhttp.c--> POST  (on pubtoolconn.c: TCP, TLS)
+ *                                                           `---pubtoolzmq.c---> PUSH
  *
  * The tool does one thing after another and blocks, so it has no use for the daemon's loop: these files talk to
  * sockets, OpenSSL and libzmq themselves. */
-#ifndef MAIN_PUBLISH_H
-#define MAIN_PUBLISH_H
+#ifndef MAIN_PUBTOOL_H
+#define MAIN_PUBTOOL_H
 
 #include "base/buf.h"
 #include "base/err.h"
 
 #include <jansson.h>
 
-enum { PUBLISH_MAX_FILE = 256 * 1024 * 1024 }; /* bytes; far above what a server takes */
+enum { PUBTOOL_MAX_FILE = 256 * 1024 * 1024 }; /* bytes; far above what a server takes */
 
 /* What the command line asks for. All strings are borrowed from argv or the environment. */
-struct publish {
+struct pubtool {
     const char *channel;
     const char *content;               /* NULL: none given */
     const char *id, *prev_id, *sender; /* "": none */
@@ -36,23 +36,23 @@ struct refusal {
 
 /* The item as a JSON object, a new reference, or NULL with E set. RAW: for a tnetstring, where strings may hold any
  * bytes; else such strings become base64 under the names that JSON publishers use. */
-json_t *publish_item(const struct publish *p, bool raw, struct err *e);
+json_t *pubtool_item(const struct pubtool *p, bool raw, struct err *e);
 
 /* Is SPEC an HTTP base URL (and no ZeroMQ address)? */
-bool publish_is_http(const char *spec);
+bool pubtool_is_http(const char *spec);
 /* 0 when the server took the item, else -1 with WHY filled. */
-int publish_http(const struct publish *p, const json_t *item, struct refusal *why);
-int publish_zmq(const struct publish *p, const json_t *item, struct err *e);
+int pubtool_http(const struct pubtool *p, const json_t *item, struct refusal *why);
+int pubtool_zmq(const struct pubtool *p, const json_t *item, struct err *e);
 
 /* Milliseconds of the monotonic clock, read now. */
-uint64_t publish_now(void);
+uint64_t pubtool_now(void);
 
 /* One blocking connection, TCP or TLS; every call ends by the deadline. */
 struct pubconn {
     int fd;                 /* owned, non-blocking; -1: none */
     struct ssl_st *ssl;     /* owned; NULL without TLS */
     struct ssl_ctx_st *ctx; /* owned */
-    uint64_t deadline;      /* of publish_now() */
+    uint64_t deadline;      /* of pubtool_now() */
     const char *peer;       /* borrowed "HOST:PORT", for messages */
 };
 
