@@ -11,6 +11,7 @@
 #define CLIENT_XCHG_H
 
 #include "base/shared.h"
+#include "io/address.h"
 #include "proto/http1.h"
 
 struct xchg;
@@ -44,7 +45,7 @@ struct xchg_ops {
     void (*park)(struct xchg *x);
     struct http1_head *(*head)(struct xchg *x);
     bool (*more_input)(const struct xchg *x);
-    struct str (*peer)(const struct xchg *x, char *buf, size_t size);
+    struct str (*peer)(const struct xchg *x, char text[ADDRESS_TEXT_MAX]);
 };
 
 struct xchg {
@@ -144,11 +145,11 @@ xchg_more_input(const struct xchg *x)
     return x->ops->more_input(x);
 }
 
-/* The client's IP address as text in BUF, empty for a Unix socket. */
+/* The client's IP address as text, empty for a Unix socket. */
 static inline struct str
-xchg_peer(const struct xchg *x, char *buf, size_t size)
+xchg_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
 {
-    return x->ops->peer(x, buf, size);
+    return x->ops->peer(x, text);
 }
 
 /* May an answer with this status have a body? (RFC 9110, 6.4.1) */

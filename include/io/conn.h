@@ -11,6 +11,7 @@
 #define IO_CONN_H
 
 #include "base/shared.h"
+#include "io/address.h"
 #include "io/loop.h"
 
 #include <event2/event.h>
@@ -50,11 +51,8 @@ struct conn_piece {
 /* Take over FD, an accepted, non-blocking socket, and begin to read. */
 void conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops);
 
-/* An address to connect to; see io/resolver. */
-struct sockaddr;
 /* Begin to connect: on_connected() or on_error() follows, never within this call. 0, or -1 with errno. */
-int conn_connect(struct conn *c, struct loop *l, const struct sockaddr *addr, unsigned addr_len,
-                 const struct conn_ops *ops);
+int conn_connect(struct conn *c, struct loop *l, const struct address *to, const struct conn_ops *ops);
 
 /* Send. 0, or -1 when the connection is broken: on_error() follows in this turn, not within the call. */
 int conn_send(struct conn *c, struct str bytes);
@@ -86,6 +84,6 @@ conn_is_open(const struct conn *c)
 }
 
 /* The peer's IP address as text, "" for a Unix socket. */
-struct str conn_peer(const struct conn *c, char *buf, size_t size);
+struct str conn_peer(const struct conn *c, char text[ADDRESS_TEXT_MAX]);
 
 #endif

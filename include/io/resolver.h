@@ -8,22 +8,10 @@
 #define IO_RESOLVER_H
 
 #include "base/str.h"
+#include "io/address.h"
 #include "io/loop.h"
 
 enum { RESOLVER_ADDRESSES = 16, RESOLVER_TIME = 10000 }; /* of one answer at most; ms until a lookup gives up */
-
-/* An IPv4 or IPv6 address with its port, or the path of a Unix socket, as conn_connect() wants it. */
-struct resolver_address {
-    unsigned len; /* bytes that are used */
-    _Alignas(8) unsigned char bytes[112];
-};
-
-struct sockaddr;
-static inline const struct sockaddr *
-resolver_sockaddr(const struct resolver_address *a)
-{
-    return (const void *)a->bytes;
-}
 
 struct resolver;
 struct resolver_lookup;
@@ -34,18 +22,11 @@ struct resolver *resolver_new(struct loop *l, const char *resolv_conf);
 void resolver_free(struct resolver *r);
 
 /* N addresses, IPv4 first; they are gone when the call returns. N 0: WHY says why there are none. */
-typedef void resolver_cb(const struct resolver_address *addresses, unsigned n, const char *why, void *arg);
+typedef void resolver_cb(const struct address *addresses, unsigned n, const char *why, void *arg);
 
 /* Look NAME up; CB follows, never within this call. Literal addresses are names too. */
 struct resolver_lookup *resolver_find(struct resolver *r, struct str name, uint16_t port, resolver_cb *cb, void *arg);
 /* CB does not come. */
 void resolver_cancel(struct resolver_lookup *q);
-
-/* Fill OUT when HOST is an IPv4 address or an IPv6 address without brackets: true. */
-bool resolver_literal(struct str host, uint16_t port, struct resolver_address *out);
-/* Fill OUT with the path of a Unix socket; false when it is too long for one. */
-bool resolver_unix(const char *path, struct resolver_address *out);
-/* Is it an address of this machine or of a private network? (spec: routes 4.2, untrusted) */
-bool resolver_is_private(const struct resolver_address *a);
 
 #endif

@@ -368,9 +368,9 @@ h1_more_input(const struct xchg *x)
 }
 
 static struct str
-h1_peer(const struct xchg *x, char *buf, size_t size)
+h1_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
 {
-    return conn_peer(&of_xchg(x)->conn, buf, size);
+    return conn_peer(&of_xchg(x)->conn, text);
 }
 
 static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,  h1_abort,      h1_queued,
@@ -384,12 +384,12 @@ refuse(struct h1conn *c, int status, const char *why, bool in_body)
     struct h1server *s = c->server;
     struct xchg *x = &c->xchg;
     struct buf text = BUF_INIT(1024);
-    char peer[64];
+    char peer[ADDRESS_TEXT_MAX];
     if (x->started) {
         close_conn(c, why);
         return;
     }
-    log_info("request refused from=%s code=%d: %s", conn_peer(&c->conn, peer, sizeof peer).ptr, status, why);
+    log_info("request refused from=%s code=%d: %s", conn_peer(&c->conn, peer).ptr, status, why);
     part(c, why);
     if (c->state == H1_CLOSED)
         return;

@@ -1,14 +1,11 @@
 #include "conf/configtypes.h"
 
 #include "base/mem.h"
+#include "io/address.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <limits.h>
-#include <netdb.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 /* For messages, which are short. */
 #define SHOW(s) (int)((s).len < 100 ? (s).len : 100), (s).ptr != NULL ? (s).ptr : ""
@@ -124,13 +121,10 @@ config_parse_levels(struct str text, int *highest, struct err *e)
 }
 
 static bool
-is_ip(struct str text, int family)
+is_ip(struct str text, bool v6)
 {
-    char host[INET6_ADDRSTRLEN], bytes[sizeof(struct in6_addr)];
-    if (text.len >= sizeof host || str_chr(text, '\0') >= 0)
-        return false;
-    snprintf(host, sizeof host, "%.*s", STR_ARG(text));
-    return inet_pton(family, host, bytes) == 1;
+    struct address a;
+    return address_literal(text, 0, &a) && (str_chr(text, ':') >= 0) == v6;
 }
 
 int
@@ -143,12 +137,12 @@ config_parse_port(struct str text, char **addr, uint16_t *port, struct err *e)
         ptrdiff_t end = str_find(text, STR("]:"));
         host = str_sub(text, 1, end > 0 ? (size_t)end - 1 : 0);
         digits = str_from(text, end > 0 ? (size_t)end + 2 : text.len);
-        ok = is_ip(host, AF_INET6);
+        ok = is_ip(host, true);
     } else if (str_chr(text, ':') >= 0) {
         size_t colon = (size_t)str_chr(text, ':');
         host = str_sub(text, 0, colon);
         digits = str_from(text, colon + 1);
-        ok = is_ip(host, AF_INET);
+        ok = is_ip(host, false);
     }
     if (!ok || str_u64(digits, &n) != 0 || n < 1 || n > 65535) {
         err_set(e, "'%.*s' is not a port, ADDR:PORT or [IPV6]:PORT", SHOW(text));
@@ -199,7 +193,7 @@ config_parse_socket(struct str text, struct config_listener *out, struct err *e)
     struct str path = at < 0 ? text : str_sub(text, 0, (size_t)at), param;
     struct str rest = at < 0 ? str_of(NULL, 0) : str_from(text, (size_t)at + 1);
     *out = (struct config_listener){.mode = -1};
-    if (path.len == 0 || path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+    if (path.len == 0 || path.len > ADDRESS_PATH_MAX) {
         err_set(e, "'%.*s' is not PATH[?mode=OCTAL&user=USER&group=GROUP] with a path of at most 107 bytes",
                 SHOW(text));
         return -1;
@@ -214,18 +208,11 @@ config_parse_socket(struct str text, struct config_listener *out, struct err *e)
 static char *
 look_up(const char *name, struct err *e)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC}, *list;
-    char text[INET6_ADDRSTRLEN];
-    int rc = getaddrinfo(name, NULL, &hints, &list);
-    if (rc == 0) {
-        rc = getnameinfo(list->ai_addr, list->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST);
-        freeaddrinfo(list);
-    }
-    if (rc != 0) {
-        err_set(e, "'%.100s' is neither an IP address nor a name that can be looked up: %s", name, gai_strerror(rc));
-        return NULL;
-    }
-    return mem_strdup(text);
+    char text[ADDRESS_TEXT_MAX];
+    if (address_lookup(name, text, e) == 0)
+        return mem_strdup(text);
+    err_prefix(e, "'%.100s' is neither an IP address nor a name that can be looked up: ", name);
+    return NULL;
 }
 
 int
@@ -239,7 +226,7 @@ config_parse_address(struct str text, char **out, struct err *e)
     else if (str_eq(text, STR("*")))
         text = STR("0.0.0.0");
     name = str_dup(text);
-    if (is_ip(text, AF_INET) || is_ip(text, AF_INET6)) {
+    if (is_ip(text, false) || is_ip(text, true)) {
         *out = name;
         return 0;
     }

@@ -3,10 +3,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/configfile.h"
+#include "io/address.h"
 #include "proto/uri.h"
 
 #include <limits.h>
-#include <sys/un.h>
 
 /* Whoever reads a property: the route or the target, and what its messages need. */
 struct reading {
@@ -305,7 +305,7 @@ read_target(struct reading *r, const struct route_section *s)
         r->target->kind = TARGET_TEST;
     } else if (str_starts(s->first, STR("unix:"))) {
         path = str_from(s->first, 5);
-        if (path.len < 2 || *path.ptr != '/' || path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        if (path.len < 2 || *path.ptr != '/' || path.len > ADDRESS_PATH_MAX)
             return bad(r, "target bad format");
         r->target->kind = TARGET_UNIX;
         r->target->path = str_dup(path);

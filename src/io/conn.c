@@ -2,7 +2,6 @@
 
 #include "io/loopbase.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -326,14 +325,14 @@ on_connect_done(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-conn_connect(struct conn *c, struct loop *l, const struct sockaddr *addr, unsigned addr_len, const struct conn_ops *ops)
+conn_connect(struct conn *c, struct loop *l, const struct address *to, const struct conn_ops *ops)
 {
-    int on = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, fd = socket(address_sockaddr(to)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if (addr->sa_family != AF_UNIX)
+    if (address_sockaddr(to)->sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS) {
+    if (connect(fd, address_sockaddr(to), to->len) != 0 && errno != EINPROGRESS) {
         int error = errno;
         close(fd);
         errno = error;
@@ -403,21 +402,11 @@ conn_abort(struct conn *c)
 }
 
 struct str
-conn_peer(const struct conn *c, char *buf, size_t size)
+conn_peer(const struct conn *c, char text[ADDRESS_TEXT_MAX])
 {
-    struct sockaddr_storage addr;
-    socklen_t len = sizeof addr;
-    buf[0] = '\0';
-    if (c->fd < 0 || getpeername(c->fd, (struct sockaddr *)&addr, &len) != 0)
-        return str_of(buf, 0);
-    if (addr.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&addr)->sin_addr, buf, (socklen_t)size);
-    else if (addr.ss_family == AF_INET6) {
-        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&addr;
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], buf, (socklen_t)size);
-        else
-            inet_ntop(AF_INET6, &in6->sin6_addr, buf, (socklen_t)size);
-    }
-    return str_c(buf);
+    struct address a = {.len = sizeof a.bytes};
+    text[0] = '\0';
+    if (c->fd < 0 || getpeername(c->fd, (struct sockaddr *)(void *)a.bytes, &a.len) != 0)
+        return str_of(text, 0);
+    return address_text(&a, text);
 }

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "io/address.h"
 #include "io/loopbase.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -34,13 +33,6 @@ struct listener {
     bool paused, resting;
     char *path; /* owned; removed at the end */
     char name[160];
-};
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_un un;
 };
 
 static void
@@ -95,61 +87,38 @@ on_event(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static int
-fill_inet(const struct listener_spec *spec, union address *a, unsigned *len)
-{
-    memset(a, 0, sizeof *a);
-    if (inet_pton(AF_INET, spec->addr, &a->in.sin_addr) == 1) {
-        a->in.sin_family = AF_INET;
-        a->in.sin_port = htons(spec->port);
-        *len = sizeof a->in;
-        return 0;
-    }
-    if (inet_pton(AF_INET6, spec->addr, &a->in6.sin6_addr) == 1) {
-        a->in6.sin6_family = AF_INET6;
-        a->in6.sin6_port = htons(spec->port);
-        *len = sizeof a->in6;
-        return 0;
-    }
-    errno = EINVAL;
-    return -1;
-}
-
 /* A file that is left of an earlier run is in the way of bind(); one that somebody serves is not ours to remove. */
 static int
-clear_path(const union address *a)
+clear_path(const char *path, const struct address *a)
 {
     struct stat st;
     int fd, rc;
-    if (lstat(a->un.sun_path, &st) != 0)
+    if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : -1;
     if (!S_ISSOCK(st.st_mode)) {
         errno = EEXIST;
         return -1;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    rc = fd >= 0 ? connect(fd, &a->any, sizeof a->un) : -1;
+    rc = fd >= 0 ? connect(fd, address_sockaddr(a), a->len) : -1;
     if (fd >= 0)
         close(fd);
     if (rc == 0) {
         errno = EADDRINUSE;
         return -1;
     }
-    return unlink(a->un.sun_path);
+    return unlink(path);
 }
 
 static int
-fill_unix(const struct listener_spec *spec, union address *a, unsigned *len)
+fill_address(const struct listener_spec *spec, struct address *a)
 {
-    memset(a, 0, sizeof *a);
-    a->un.sun_family = AF_UNIX;
-    if (strlen(spec->path) >= sizeof a->un.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(a->un.sun_path, spec->path);
-    *len = sizeof a->un;
-    return clear_path(a);
+    if (spec->path == NULL && address_literal(str_c(spec->addr), spec->port, a))
+        return 0;
+    if (spec->path != NULL && address_unix(str_c(spec->path), a))
+        return clear_path(spec->path, a);
+    errno = EINVAL;
+    return -1;
 }
 
 static int
@@ -168,30 +137,38 @@ set_owner(const struct listener_spec *spec)
     return chown(spec->path, user != NULL ? user->pw_uid : (uid_t)-1, group != NULL ? group->gr_gid : (gid_t)-1);
 }
 
+static unsigned
+bound_port(const struct listener *li)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } a;
+    socklen_t len = sizeof a;
+    if (li->fd < 0 || getsockname(li->fd, &a.any, &len) != 0)
+        return 0;
+    return ntohs(a.any.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
+}
+
 static void
 set_name(struct listener *li, const struct listener_spec *spec)
 {
-    union address a;
-    socklen_t len = sizeof a;
-    unsigned port = spec->port;
-    if (spec->path != NULL) {
+    unsigned port = spec->path == NULL && spec->port == 0 ? bound_port(li) : spec->port;
+    if (spec->path != NULL)
         snprintf(li->name, sizeof li->name, "%s", spec->path);
-        return;
-    }
-    if (li->fd >= 0 && getsockname(li->fd, &a.any, &len) == 0)
-        port = ntohs(a.any.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
-    snprintf(li->name, sizeof li->name, strchr(spec->addr, ':') != NULL ? "[%s]:%u" : "%s:%u", spec->addr, port);
+    else
+        snprintf(li->name, sizeof li->name, strchr(spec->addr, ':') != NULL ? "[%s]:%u" : "%s:%u", spec->addr, port);
 }
 
 static int
 open_socket(struct listener *li, const struct listener_spec *spec)
 {
-    union address a;
-    unsigned len;
+    struct address a;
     int on = 1;
-    if ((spec->path != NULL ? fill_unix(spec, &a, &len) : fill_inet(spec, &a, &len)) != 0)
+    if (fill_address(spec, &a) != 0)
         return -1;
-    li->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    li->fd = socket(address_sockaddr(&a)->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (li->fd < 0)
         return -1;
     if (spec->path == NULL) {
@@ -200,9 +177,9 @@ open_socket(struct listener *li, const struct listener_spec *spec)
         setsockopt(li->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(li->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
-    if (a.any.sa_family == AF_INET6 && strcmp(spec->addr, "::") != 0)
+    if (spec->path == NULL && strchr(spec->addr, ':') != NULL && strcmp(spec->addr, "::") != 0)
         setsockopt(li->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(li->fd, &a.any, len) != 0)
+    if (bind(li->fd, address_sockaddr(&a), a.len) != 0)
         return -1;
     if (spec->path != NULL) {
         li->path = mem_strdup(spec->path);

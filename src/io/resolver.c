@@ -3,14 +3,12 @@
 #include "base/log.h"
 #include "io/loopbase.h"
 
-#include <arpa/inet.h>
 #include <event2/dns.h>
 #include <event2/util.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 enum { NAME_MAX_BYTES = 253, LABEL_MAX_BYTES = 63, PARTING_TURNS = 3 };
 
@@ -35,10 +33,8 @@ struct resolver_lookup {
     const char *why; /* constant text; NULL when there are addresses */
     uint16_t port;
     unsigned n;
-    struct resolver_address addresses[RESOLVER_ADDRESSES];
+    struct address addresses[RESOLVER_ADDRESSES];
 };
-
-_Static_assert(sizeof(struct sockaddr_in6) <= sizeof((struct resolver_address *)0)->bytes, "room for both families");
 
 /* A name server that failed is the reason of a lookup that fails, and that one is logged by who wanted it. */
 static void
@@ -63,43 +59,6 @@ resolver_new(struct loop *l, const char *resolv_conf)
     evdns_base_set_option(r->dns, "timeout", "3");
     evdns_base_set_option(r->dns, "getaddrinfo-allow-skew", "1"); /* s between the A and the AAAA answer */
     return r;
-}
-
-static bool
-set_address(struct resolver_address *out, const struct sockaddr *from, uint16_t port)
-{
-    if (from->sa_family == AF_INET) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-        in.sin_addr = ((const struct sockaddr_in *)(const void *)from)->sin_addr;
-        out->len = sizeof in;
-        memcpy(out->bytes, &in, sizeof in);
-        return true;
-    }
-    if (from->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-        in6.sin6_addr = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-        out->len = sizeof in6;
-        memcpy(out->bytes, &in6, sizeof in6);
-        return true;
-    }
-    return false;
-}
-
-bool
-resolver_literal(struct str host, uint16_t port, struct resolver_address *out)
-{
-    char text[INET6_ADDRSTRLEN];
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    if (host.len == 0 || host.len >= sizeof text || str_chr(host, '\0') >= 0)
-        return false;
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-        return set_address(out, (const struct sockaddr *)&in, port);
-    if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1)
-        return set_address(out, (const struct sockaddr *)&in6, port);
-    return false;
 }
 
 static bool
@@ -164,7 +123,7 @@ static void
 take_addresses(struct resolver_lookup *q, const struct evutil_addrinfo *list)
 {
     for (const struct evutil_addrinfo *a = list; a != NULL && q->n < RESOLVER_ADDRESSES; a = a->ai_next) {
-        if (set_address(&q->addresses[q->n], a->ai_addr, q->port))
+        if (address_from(a->ai_addr, q->port, &q->addresses[q->n]))
             q->n++;
     }
 }
@@ -213,7 +172,7 @@ resolver_find(struct resolver *r, struct str name, uint16_t port, resolver_cb *c
     timer_init(&q->limit, on_limit);
     task_init(&q->tell, on_tell);
     list_push_back(&r->lookups, &q->node);
-    if (resolver_literal(name, port, &q->addresses[0])) {
+    if (address_literal(name, port, &q->addresses[0])) {
         q->n = 1;
         loop_later(r->loop, &q->tell);
     } else if (!good_name(name)) {
@@ -252,37 +211,4 @@ resolver_free(struct resolver *r)
     r->turns = PARTING_TURNS;
     task_init(&r->parting, on_parting);
     loop_later(r->loop, &r->parting);
-}
-
-bool
-resolver_unix(const char *path, struct resolver_address *out)
-{
-    struct sockaddr_un *un = (struct sockaddr_un *)(void *)out->bytes;
-    if (strlen(path) >= sizeof un->sun_path)
-        return false;
-    memset(out->bytes, 0, sizeof out->bytes);
-    un->sun_family = AF_UNIX;
-    strcpy(un->sun_path, path);
-    out->len = sizeof *un;
-    return true;
-}
-
-bool
-resolver_is_private(const struct resolver_address *a)
-{
-    const struct sockaddr *sa = resolver_sockaddr(a);
-    const unsigned char *b;
-    if (sa->sa_family == AF_INET6) {
-        b = ((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr.s6_addr;
-        if (!IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)b))
-            return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)b) || (b[0] & 0xfe) == 0xfc ||
-                   (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
-        b += 12;
-    } else if (sa->sa_family == AF_INET) {
-        b = (const unsigned char *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
-    } else {
-        return false;
-    }
-    return b[0] == 127 || b[0] == 10 || b[0] == 0 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
-           (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254);
 }

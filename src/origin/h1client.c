@@ -144,11 +144,10 @@ on_connected(struct conn *conn)
 static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected};
 
 struct h1client *
-h1client_new(struct loop *l, const struct sockaddr *addr, unsigned addr_len, size_t max_head,
-             const struct h1client_ops *ops, void *user)
+h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops, void *user)
 {
     struct h1client *c = mem_zalloc(sizeof *c);
-    if (conn_connect(&c->conn, l, addr, addr_len, &conn_ops) != 0) {
+    if (conn_connect(&c->conn, l, to, &conn_ops) != 0) {
         mem_free(c);
         return NULL;
     }

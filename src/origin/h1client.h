@@ -7,7 +7,6 @@
 
 struct pool;
 struct pool_slot;
-struct sockaddr;
 
 struct h1client_ops {
     void (*on_connected)(void *user);
@@ -37,8 +36,8 @@ struct h1client {
 };
 
 /* Begin to connect: on_connected or on_fail follows. NULL with errno. */
-struct h1client *h1client_new(struct loop *l, const struct sockaddr *addr, unsigned addr_len, size_t max_head,
-                              const struct h1client_ops *ops, void *user);
+struct h1client *h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops,
+                              void *user);
 /* Begin a request on a connected client. */
 void h1client_begin(struct h1client *c, bool to_head);
 void h1client_close(struct h1client *c);

@@ -34,11 +34,11 @@ struct request {
     const struct request_spec *spec;
     const struct request_ops *ops;
     void *user;
-    struct target *target;              /* being asked; in spec->targets */
-    uint64_t tried;                     /* bits of the targets that were tried */
-    struct h1client *client;            /* owned while the request is under way */
-    struct resolver_lookup *lookup;     /* owned; while a name is looked up */
-    struct resolver_address *addresses; /* of the target; owned */
+    struct target *target;          /* being asked; in spec->targets */
+    uint64_t tried;                 /* bits of the targets that were tried */
+    struct h1client *client;        /* owned while the request is under way */
+    struct resolver_lookup *lookup; /* owned; while a name is looked up */
+    struct address *addresses;      /* of the target; owned */
     unsigned n_addresses, next_address;
     struct timer timer;           /* connecting, then waiting for the answer */
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
@@ -373,8 +373,8 @@ connect_next(struct request *r)
 {
     struct origin *o = r->origin;
     while (r->next_address < r->n_addresses) {
-        const struct resolver_address *a = &r->addresses[r->next_address++];
-        r->client = h1client_new(o->loop, resolver_sockaddr(a), a->len, o->settings.max_head, &client_ops, r);
+        const struct address *a = &r->addresses[r->next_address++];
+        r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -385,12 +385,12 @@ connect_next(struct request *r)
 }
 
 static void
-have_addresses(struct request *r, const struct resolver_address *addresses, unsigned n)
+have_addresses(struct request *r, const struct address *addresses, unsigned n)
 {
     unsigned kept = 0;
     r->addresses = mem_realloc(r->addresses, n * sizeof *r->addresses);
     for (unsigned i = 0; i < n; i++)
-        if (!r->target->untrusted || !resolver_is_private(&addresses[i]))
+        if (!r->target->untrusted || !address_is_private(&addresses[i]))
             r->addresses[kept++] = addresses[i];
     if (n > 0 && kept == 0) {
         target_failed(r, REQUEST_BLOCKED, "Error: Origin host/IP blocked.");
@@ -402,7 +402,7 @@ have_addresses(struct request *r, const struct resolver_address *addresses, unsi
 }
 
 static void
-on_lookup(const struct resolver_address *addresses, unsigned n, const char *why, void *arg)
+on_lookup(const struct address *addresses, unsigned n, const char *why, void *arg)
 {
     struct request *r = arg;
     char text[160];
@@ -421,13 +421,13 @@ connect_target(struct request *r)
 {
     struct origin *o = r->origin;
     struct target *t = r->target;
-    struct resolver_address a;
+    struct address a;
     if (t->kind == TARGET_UNIX) {
-        if (!resolver_unix(t->path, &a))
+        if (!address_unix(str_c(t->path), &a))
             target_failed(r, REQUEST_UNREACHABLE, "path of the Unix socket is too long");
         else
             have_addresses(r, &a, 1);
-    } else if (resolver_literal(str_c(t->host), t->port, &a)) {
+    } else if (address_literal(str_c(t->host), t->port, &a)) {
         have_addresses(r, &a, 1);
     } else {
         r->lookup = resolver_find(o->resolver, str_c(t->host), t->port, on_lookup, r);

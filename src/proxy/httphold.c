@@ -97,8 +97,8 @@ cut_slow(struct httphold *h)
 {
     struct xchg *x = xchg_of(h);
     const struct route *route = h->hold.route;
-    char peer[64];
-    struct str from = xchg_peer(x, peer, sizeof peer);
+    char peer[ADDRESS_TEXT_MAX];
+    struct str from = xchg_peer(x, peer);
     log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
              STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
              STR_ARG(hold_channel(&h->hold)), xchg_queued(x));

@@ -14,7 +14,7 @@ reqlog_write(struct proxy *p, const struct reqlog *r)
 {
     struct buf b = BUF_INIT(16000);
     const struct headers *h = &r->req->headers;
-    char peer[64];
+    char peer[ADDRESS_TEXT_MAX];
     if (!log_on(LOG_INFO))
         return;
     buf_addf(&b, "%.*s ", STR_ARG(r->req->method));
@@ -22,7 +22,7 @@ reqlog_write(struct proxy *p, const struct reqlog *r)
     if (r->target != NULL)
         buf_addf(&b, " -> %s", r->target->text);
     if (p->config->log_from) {
-        struct str from = xchg_peer(r->x, peer, sizeof peer);
+        struct str from = xchg_peer(r->x, peer);
         put_field(&b, "from", from.len > 0 ? from : str_of(NULL, 0));
     }
     put_field(&b, "ref", headers_get(h, STR("Referer")));

@@ -251,10 +251,10 @@ put_forwarded_for(struct proxy *p, const struct clientreq *c, struct xchg *x, st
     }
     buf_adds(&result, values);
     if (append) {
-        char peer[64];
+        char peer[ADDRESS_TEXT_MAX];
         if (result.len > 0)
             buf_adds(&result, STR(", "));
-        buf_adds(&result, xchg_peer(x, peer, sizeof peer));
+        buf_adds(&result, xchg_peer(x, peer));
     }
     if (result.len > 0 || append)
         headers_add(out, STR("X-Forwarded-For"), buf_str(&result));

@@ -97,14 +97,14 @@ end(void)
 }
 
 static void
-on_found(const struct resolver_address *addresses, unsigned n, const char *why, void *arg)
+on_found(const struct address *addresses, unsigned n, const char *why, void *arg)
 {
     char text[INET6_ADDRSTRLEN];
     CHECK(arg == &seen);
     seen.calls++;
     seen.n = n;
     for (unsigned i = 0; i < n; i++) {
-        const struct sockaddr *sa = resolver_sockaddr(&addresses[i]);
+        const struct sockaddr *sa = address_sockaddr(&addresses[i]);
         const struct sockaddr_in *in = (const void *)sa;
         const struct sockaddr_in6 *in6 = (const void *)sa;
         bool six = sa->sa_family == AF_INET6;
@@ -161,10 +161,10 @@ TEST(literals_need_nobody)
         {"0x7f.1", false},
         {"1111:2222:3333:4444:5555:6666:7777:8888:9999:0000", false},
     };
-    struct resolver_address a;
+    struct address a;
     for (size_t i = 0; i < countof(rows); i++)
-        CHECK_INT(resolver_literal(str_c(rows[i].host), 80, &a), rows[i].good);
-    CHECK(!resolver_literal(STR("1.2.3.4\0"), 80, &a));
+        CHECK_INT(address_literal(str_c(rows[i].host), 80, &a), rows[i].good);
+    CHECK(!address_literal(STR("1.2.3.4\0"), 80, &a));
     begin();
     finds("192.0.2.7", "192.0.2.7:80 ");
     finds("2001:db8::1", "[2001:db8::1]:80 ");
