@@ -22,6 +22,8 @@ void proxy_free(struct proxy *p);
 void proxy_request(void *arg, struct xchg *x);
 void proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);
 
+/* Is an origin still being told that a client has gone? */
+bool proxy_busy(const struct proxy *p);
 /* The command "recover": ask the origins of all holds again. */
 void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */

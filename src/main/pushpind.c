@@ -347,7 +347,7 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) == 0 || clock_now() >= p->stop_at)
+    if ((h1server_count(p->clients) == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);

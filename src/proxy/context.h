@@ -5,10 +5,11 @@
 #include "base/map.h"
 #include "proxy/proxy.h"
 
+struct links;
 struct updates;
 
 struct proxy {
-    struct loop *loop; /* borrowed, like all that follows but for the last */
+    struct loop *loop; /* borrowed, like all that follows but for the last two */
     const struct config *config;
     struct routes *routes;
     struct origin *origin;
@@ -16,6 +17,7 @@ struct proxy {
     struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
     struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
     struct updates *updates;      /* owned */
+    struct links *links;          /* owned */
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
+#include "proxy/links.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
@@ -30,6 +31,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->origin = origin;
     p->channels = channels;
     p->updates = updates_new(l);
+    p->links = links_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -45,6 +47,7 @@ proxy_free(struct proxy *p)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
+    links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
 }
@@ -123,6 +126,12 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
         buf_addf(out, "Request line exceeded limit of %d bytes.\n", p->config->client_buffer_size);
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
+}
+
+bool
+proxy_busy(const struct proxy *p)
+{
+    return links_busy(p->links);
 }
 
 static void

@@ -199,14 +199,12 @@ put_cdn_loop(struct proxy *p, const struct clientreq *c, struct headers *out)
     buf_clear(&b);
 }
 
-static void
-put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+void
+rewrite_sign(struct proxy *p, const struct route *route, struct headers *out)
 {
     struct jwt_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
     const char *iss = route->sig_iss != NULL ? route->sig_iss : p->config->sig_iss;
     struct str token;
-    if (c->trusted || route->no_grip)
-        return;
     if (key != NULL && *iss != '\0') {
         token = jwt_make(key, str_c(iss), clock_wall() / 1000);
         if (token.ptr != NULL)
@@ -303,7 +301,8 @@ rewrite_request(struct proxy *p, const struct route *route, const struct clientr
         }
     }
     put_cdn_loop(p, c, out);
-    put_signature(p, route, c, out);
+    if (!c->trusted && !route->no_grip)
+        rewrite_sign(p, route, out);
     put_forwarded_proto(p, c, out);
     put_forwarded_for(p, c, x, out);
 }
