@@ -571,6 +571,21 @@ accept_answer(struct httphold *h)
     headers_clear(&in->headers);
 }
 
+/* A part of an answer: what it names is where the client is; about other channels its link must know. The subscriptions
+ * stay until the next hold. */
+static void
+take_ids(struct httphold *h, const struct instruct *in)
+{
+    struct str prefix = str_c(h->hold.route->prefix);
+    for (struct sub *s = h->hold.subs; s != NULL; s = s->next) {
+        struct str name = s->channel->node.key, id = {NULL, 0};
+        for (unsigned i = 0; i < in->n_channels && str_starts(name, prefix); i++)
+            if (str_eq(str_of(in->channels[i].name, in->channels[i].name_len), str_from(name, prefix.len)))
+                id = str_c(in->channels[i].prev_id);
+        sub_set_prev_id(s, id);
+    }
+}
+
 static void
 on_end(void *user)
 {
@@ -592,6 +607,7 @@ on_end(void *user)
     } else if (in->hold == HOLD_MODE_STREAM) {
         go_on(h, httphold_subscribe(h, in, f->target, false));
     } else if (in->next_link != NULL) {
+        take_ids(h, in);
         start_asking(h);
     } else {
         end_stream(h);
