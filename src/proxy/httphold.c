@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "proto/uri.h"
+#include "proxy/follow.h"
 #include "proxy/links.h"
 #include "proxy/responsehold.h"
 #include "proxy/streamhold.h"
@@ -10,6 +11,15 @@ bool
 httphold_debugging(const struct httphold *h)
 {
     return h->proxy->config->debug || h->hold.route->debug;
+}
+
+enum httphold_order
+httphold_order_of(const struct sub *sub, const struct msg *m)
+{
+    struct str has = httphold_prev_id(sub);
+    if (has.ptr == NULL || (m->item->prev_id.ptr != NULL && str_eq(m->item->prev_id, has)))
+        return ORDER_NEXT;
+    return m->item->id.ptr != NULL && str_eq(m->item->id, has) ? ORDER_KNOWN : ORDER_GAP;
 }
 
 /* ending */
@@ -22,8 +32,8 @@ httphold_free(void *ptr)
     if (m != NULL) {
         if (h->hold.kind == FORMAT_HTTP_RESPONSE)
             responsehold_clear(h);
-        else
-            streamhold_clear(h);
+        else if (m->follow != NULL)
+            follow_free(h);
         instruct_clear(&m->instruct);
         mem_free(m->home);
         mem_free(m);
@@ -54,7 +64,7 @@ httphold_close(struct httphold *h)
         updates_done(h->proxy->updates, &h->more->update);
         loop_timer_stop(h->proxy->loop, &h->more->timer);
         if (h->more->follow != NULL)
-            streamhold_stop(h);
+            follow_stop(h);
         if (h->more->instruct.gone_link != NULL)
             tell_gone(h);
     }

@@ -26,7 +26,7 @@ enum httphold_state {
     HOLD_CLOSED
 };
 
-struct follow; /* of a stream with a next link; see streamhold */
+struct follow; /* of a stream with a next link; see proxy/follow */
 
 /* What a response hold needs, or a stream with keep-alives, meta or links. */
 struct more {
@@ -92,6 +92,9 @@ httphold_prev_id(const struct sub *sub)
     return id != NULL ? str_of(id->data, id->len) : str_of(NULL, 0);
 }
 
+/* How does an item stand to what the client has? (reliability 3.2, 5.3) */
+enum httphold_order { ORDER_NEXT, ORDER_KNOWN, ORDER_GAP };
+enum httphold_order httphold_order_of(const struct sub *sub, const struct msg *m);
 bool httphold_debugging(const struct httphold *h);
 /* The client reads too slowly, or not at all: cut it off rather than leave a gap. */
 void httphold_cut_slow(struct httphold *h);

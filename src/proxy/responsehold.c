@@ -144,18 +144,6 @@ take_send(struct httphold *h, struct sub *sub, const struct msg *m)
     return patched;
 }
 
-enum order { FOLLOWS, IS_KNOWN, GAP };
-
-/* How does the item stand to what the client has? (reliability 3.2) */
-static enum order
-order_of(const struct sub *sub, const struct msg *m)
-{
-    struct str has = httphold_prev_id(sub);
-    if (has.ptr == NULL || (m->item->prev_id.ptr != NULL && str_eq(m->item->prev_id, has)))
-        return FOLLOWS;
-    return m->item->id.ptr != NULL && str_eq(m->item->id, has) ? IS_KNOWN : GAP;
-}
-
 /* An item that follows. true: it has answered. */
 static bool
 take_next(struct httphold *h, struct sub *sub, struct msg *m)
@@ -184,10 +172,10 @@ static bool
 take(struct httphold *h, struct sub *sub, struct msg *m)
 {
     struct str has = httphold_prev_id(sub);
-    switch (order_of(sub, m)) {
-    case FOLLOWS:
+    switch (httphold_order_of(sub, m)) {
+    case ORDER_NEXT:
         return take_next(h, sub, m);
-    case IS_KNOWN:
+    case ORDER_KNOWN:
         return false;
     default:
         log_debug("last ID inconsistency (got=%.*s, expected=%.*s), retrying", STR_ARG(m->item->prev_id), STR_ARG(has));
@@ -228,11 +216,11 @@ take_kept(struct httphold *h, const struct httphold *old)
     bool gap = m->n_kept == HTTPHOLD_KEPT_MAX;
     for (unsigned i = 0; i < m->n_kept; i++) {
         struct sub *sub = hold_find(&h->hold, m->kept[i]->item->channel);
-        enum order order = sub != NULL ? order_of(sub, m->kept[i]) : IS_KNOWN;
-        if (order == FOLLOWS && take_next(h, sub, m->kept[i]))
+        enum httphold_order order = sub != NULL ? httphold_order_of(sub, m->kept[i]) : ORDER_KNOWN;
+        if (order == ORDER_NEXT && take_next(h, sub, m->kept[i]))
             return;
         if (sub != NULL && sub->more != NULL)
-            sub->more->unsure = order == GAP; /* until one of them leads to what the client has */
+            sub->more->unsure = order == ORDER_GAP; /* until one of them leads to what the client has */
     }
     for (struct sub *sub = h->hold.subs; sub != NULL; sub = sub->next)
         gap = gap || (sub->more != NULL && sub->more->unsure);
