@@ -1,6 +1,7 @@
 /* pushpind.c - builds everything, wires the callbacks, runs, reloads, stops. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "client/h1server.h"
 #include "conf/config.h"
 #include "conf/routes.h"
@@ -33,6 +34,8 @@ enum {
     ROUTES_DELAY_MS = 1000,  /* from a change of the routes file to reading it */
     ROUTES_POLL_MS = 1000,   /* between two looks at it where inotify does not work */
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
+    TRIM_AFTER = 1000,       /* closed connections after which memory is given back to the system */
+    TRIM_DELAY_MS = 200,     /* and the quiet before that */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
 };
@@ -59,6 +62,8 @@ struct pushpind {
     unsigned n_listeners;
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
+    unsigned closed; /* clients that have left since memory was given back */
+    struct timer trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
 };
@@ -128,9 +133,25 @@ on_bad_request(void *arg, int status, const char *why, bool in_body, struct buf 
 }
 
 static void
+on_trim(struct timer *t)
+{
+    struct pushpind *p = container_of(t, struct pushpind, trim);
+    if (p->closed > 0) {
+        p->closed = 0;
+        origin_trim(p->origin);
+        loop_timer(p->loop, t, TRIM_DELAY_MS); /* by then what this has closed is freed */
+    } else {
+        slab_trim();
+        malloc_trim(0);
+    }
+}
+
+static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
+    if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
+        loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
     if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
         pace_listeners(p);
 }
@@ -427,6 +448,7 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
+    timer_init(&p->trim, on_trim);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
     build_pub(p);

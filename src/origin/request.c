@@ -585,6 +585,12 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     return o;
 }
 
+void
+origin_trim(struct origin *o)
+{
+    pool_trim(o->pool);
+}
+
 static void
 free_failed(struct map_node *node, void *arg)
 {

@@ -1,6 +1,7 @@
 #include "proxy/httphold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
 #include "proxy/exchange.h"
@@ -71,7 +72,7 @@ httphold_free(void *ptr)
         mem_free(m->body);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h + h->uri_len);
 }
 
 void
@@ -541,7 +542,7 @@ void
 httphold_new(struct proxy *p, const struct httphold_begin *b)
 {
     bool response = b->instruct->hold == HOLD_MODE_RESPONSE;
-    struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
+    struct httphold *h = slab_alloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     h->proxy = p;
     h->uri_len = (uint32_t)b->uri.len;
