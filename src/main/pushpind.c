@@ -302,6 +302,16 @@ on_dropped(void *arg, struct sub *sub)
     fanout_sub_gone(p->fanout, sub);
 }
 
+static void
+on_full(void *arg, bool full)
+{
+    struct pushpind *p = arg;
+    if (p->zpub != NULL)
+        zpub_pause(p->zpub, full);
+    if (p->control != NULL)
+        control_pause(p->control, full);
+}
+
 static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
 
 static void
@@ -315,6 +325,7 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    fanout_on_full(p->fanout, on_full, p);
 }
 
 static int
