@@ -118,7 +118,8 @@ close_conn(struct h1conn *c, const char *why)
 static void
 close_gently(struct h1conn *c)
 {
-    if (c->conn.eof && conn_queued(&c->conn) == 0) {
+    bool all_read = c->xchg.body_complete && c->pending == NULL; /* no reset will follow */
+    if ((c->conn.eof || all_read) && conn_queued(&c->conn) == 0) {
         close_conn(c, "done");
         return;
     }

@@ -1,5 +1,6 @@
 #include "origin/pool.h"
 
+#include "base/clock.h"
 #include "base/map.h"
 
 enum { KEPT_AT_TRIM = 8 }; /* idle connections */
@@ -96,6 +97,7 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
         map_add(&p->slots, &slot->node);
     }
     c->ops = NULL;
+    c->idle_since = clock_now();
     c->pool = p;
     c->slot = slot;
     list_push_front(&slot->idle, &c->in_slot);

@@ -10,6 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
     FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
@@ -439,7 +440,8 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
-        if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        bool fresh = clock_now() - c->idle_since < FRESH_MS;
+        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
