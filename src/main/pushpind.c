@@ -89,7 +89,7 @@ raise_descriptors(const struct config *config)
                 r = higher;
         }
     }
-    most = r.rlim_cur > SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : 1;
+    most = r.rlim_cur > 2 * SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : r.rlim_cur / 2;
     if (most >= clients)
         log_info("descriptor limit %llu: up to %zu clients (client_maxconn)", (unsigned long long)r.rlim_cur, clients);
     else
@@ -379,7 +379,7 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) == 0 || clock_now() >= p->stop_at)
+    if (h1server_count(p->clients) + h1server_count(p->publishers) == 0 || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -460,14 +460,15 @@ start(struct pushpind *p, struct err *e)
         return -1;
     p->loop = loop_new();
     timer_init(&p->trim, on_trim);
+    /* before a port is open: who finds it open may send one */
+    loop_on_signal(p->loop, SIGTERM, on_stop, p);
+    loop_on_signal(p->loop, SIGINT, on_stop, p);
+    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
     build_pub(p);
     if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
         return -1;
-    loop_on_signal(p->loop, SIGTERM, on_stop, p);
-    loop_on_signal(p->loop, SIGINT, on_stop, p);
-    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     return 0;
 }
 
@@ -475,6 +476,8 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
+    if (p->loop != NULL)
+        loop_timer_stop(p->loop, &p->stop);
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);

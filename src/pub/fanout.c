@@ -8,7 +8,8 @@ enum {
     CHECK_EVERY = 16,     /* deliveries between two looks at the clock */
     FULL_MESSAGES = 1000, /* that are on their way, all channels together: publishers wait */
     FULL_BYTES = 4 << 20,
-    AHEAD = 1 /* deliveries between two steps of fetching what the next ones need into the cache */
+    HOLES_MAX = 1024, /* holes that a busy outbox leaves in an array from one pass to the next */
+    AHEAD = 1         /* deliveries between two steps of fetching what the next ones need into the cache */
 };
 
 struct outbox {
@@ -35,21 +36,20 @@ struct fanout {
     void *on_full_arg;
 };
 
+/* OB: where the messages lie; NULL for a single one. */
 static void
-deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
+deliver_filtered(const struct outbox *ob, struct sub *sub, struct msg *const *msgs, unsigned n)
 {
     enum { SOME = 16 };
     struct msg *passed[SOME];
     unsigned kept = 0;
-    struct channel *ch = sub->channel;
     uint32_t index = sub->index;
-    enum format_kind kind = sub->hold->kind;
     for (unsigned i = 0; i < n; i++) {
         if (filter_pass(sub, msgs[i]))
             passed[kept++] = msgs[i];
         if (kept == SOME && i + 1 < n) {
             sub->hold->ops->deliver(sub, passed, kept);
-            if (ch->subs[kind].outbox == NULL || ch->subs[kind].at[index] != sub)
+            if (ob->channel == NULL || ob->channel->subs[ob->kind].at[index] != sub)
                 return; /* that has ended it */
             kept = 0;
         }
@@ -59,10 +59,10 @@ deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
 }
 
 static inline void
-deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+deliver(const struct outbox *ob, struct sub *sub, struct msg *const *msgs, unsigned n)
 {
     if (sub->more != NULL && sub->more->n_filters > 0)
-        deliver_filtered(sub, msgs, n);
+        deliver_filtered(ob, sub, msgs, n);
     else
         sub->hold->ops->deliver(sub, msgs, n);
 }
@@ -70,7 +70,7 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
 static void
 deliver_limited(struct sub *sub, struct msg *m)
 {
-    deliver(sub, &m, 1);
+    deliver(NULL, sub, &m, 1);
 }
 
 static void
@@ -139,6 +139,8 @@ end_pass(struct fanout *f, struct outbox *ob)
     memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
     ob->pass = ob->first = 0;
     ob->index = 0;
+    if (subs_holes(&ob->channel->subs[ob->kind]) > HOLES_MAX)
+        subs_compact(&ob->channel->subs[ob->kind], ob->marks, ob->n);
 }
 
 /* Deliver until the outbox is empty (true: it is gone) or the time is up. */
@@ -160,7 +162,7 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
                 continue;
             while (ob->marks[ob->first] <= i)
                 ob->first++;
-            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first);
+            deliver(ob, sub, ob->msgs + ob->first, ob->pass - ob->first);
             if (ob->channel == NULL) {
                 outbox_free(f, ob);
                 return true;
