@@ -427,6 +427,8 @@ reload_config(struct pushpind *p)
     p->config->debug = fresh->debug;
     p->config->log_from = fresh->log_from;
     p->config->log_user_agent = fresh->log_user_agent;
+    p->config->log_time = fresh->log_time;
+    p->config->log_json = fresh->log_json;
     log_set_level(fresh->log_level);
     config_free(fresh);
 }

@@ -4,6 +4,7 @@
 #include "base/slab.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
+#include "proxy/answer.h"
 #include "proxy/exchange.h"
 #include "proxy/updates.h"
 #include "pub/filter.h"
@@ -247,9 +248,8 @@ respond(struct httphold *h, const struct format *f, struct str body)
     struct headers headers;
     headers_init(&headers);
     merge_headers(&h->more->instruct, f, &headers);
-    xchg_start(x, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, (int64_t)body.len);
-    if (body.len > 0)
-        xchg_send_str(x, body);
+    answer_whole(x, &h->more->req, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, body,
+                 true);
     headers_clear(&headers);
     httphold_close(h);
     xchg_end(x);
@@ -327,16 +327,24 @@ on_timeout(struct timer *t)
     struct xchg *x = xchg_of(h);
     struct instruct in = h->more->instruct;
     instruct_init(&h->more->instruct);
+    httphold_answer(x, &h->more->req, &in, true);
     httphold_close(h);
-    httphold_answer(x, &in);
+    xchg_end(x);
     instruct_clear(&in);
 }
 
-void
-httphold_answer(struct xchg *x, const struct instruct *in)
+size_t
+httphold_answer(struct xchg *x, const struct clientreq *c, const struct instruct *in, bool held)
 {
-    xchg_respond(x, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &in->headers,
-                 str_of(in->body, in->body_len));
+    struct headers h;
+    size_t n;
+    headers_init(&h);
+    for (unsigned i = 0; i < in->headers.n; i++)
+        headers_view(&h, in->headers.at[i].name, in->headers.at[i].value);
+    n = answer_whole(x, c, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &h,
+                     str_of(in->body, in->body_len), held);
+    headers_clear(&h);
+    return n;
 }
 
 /* stream holds */
