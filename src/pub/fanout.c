@@ -21,6 +21,7 @@ struct outbox {
     unsigned n, cap;   /* messages */
     unsigned pass;     /* messages that this pass delivers; 0: no pass has begun */
     unsigned first;    /* the first of them that the sub at INDEX still gets */
+    bool check;        /* some of them are for certain filters only */
     uint32_t index;    /* of the next sub */
 };
 
@@ -36,33 +37,52 @@ struct fanout {
     void *on_full_arg;
 };
 
-/* OB: where the messages lie; NULL for a single one. */
+/* What a hold is given through its filters; references. */
+struct passed {
+    struct msg *msgs[16];
+    unsigned n;
+};
+
 static void
-deliver_filtered(const struct outbox *ob, struct sub *sub, struct msg *const *msgs, unsigned n)
+hand_over(struct sub *sub, struct passed *p)
 {
-    enum { SOME = 16 };
-    struct msg *passed[SOME];
-    unsigned kept = 0;
-    uint32_t index = sub->index;
-    for (unsigned i = 0; i < n; i++) {
-        if (filter_pass(sub, msgs[i]))
-            passed[kept++] = msgs[i];
-        if (kept == SOME && i + 1 < n) {
-            sub->hold->ops->deliver(sub, passed, kept);
-            if (ob->channel == NULL || ob->channel->subs[ob->kind].at[index] != sub)
-                return; /* that has ended it */
-            kept = 0;
-        }
-    }
-    if (kept > 0)
-        sub->hold->ops->deliver(sub, passed, kept);
+    if (p->n > 0)
+        sub->hold->ops->deliver(sub, p->msgs, p->n);
+    for (unsigned i = 0; i < p->n; i++)
+        msg_unref(p->msgs[i]);
+    p->n = 0;
 }
 
-static inline void
-deliver(const struct outbox *ob, struct sub *sub, struct msg *const *msgs, unsigned n)
+static void
+deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
 {
-    if (sub->more != NULL && sub->more->n_filters > 0)
-        deliver_filtered(ob, sub, msgs, n);
+    struct passed p = {.n = 0};
+    struct hold *h = sub->hold; /* its memory stays until the turn ends; closed, it has no subs */
+    for (unsigned i = 0; i < n; i++) {
+        struct err e;
+        enum filter_result result = filter_message(sub, msgs[i], &p.msgs[p.n], &e);
+        if (result == FILTER_PASS)
+            p.n++;
+        if (p.n < countof(p.msgs) && (result != FILTER_FAIL || h->ops->unfiltered == NULL))
+            continue;
+        hand_over(sub, &p);
+        if (h->subs == NULL)
+            return;
+        if (result != FILTER_FAIL || h->ops->unfiltered == NULL)
+            continue;
+        h->ops->unfiltered(sub, e.text);
+        if (h->subs == NULL)
+            return;
+    }
+    hand_over(sub, &p);
+}
+
+/* CHECK: some of the messages are for certain filters only. */
+static inline void
+deliver(struct sub *sub, struct msg *const *msgs, unsigned n, bool check)
+{
+    if ((check || (sub->more != NULL && sub->more->n_filters > 0)) && !sub->hold->filters_itself)
+        deliver_filtered(sub, msgs, n);
     else
         sub->hold->ops->deliver(sub, msgs, n);
 }
@@ -70,7 +90,7 @@ deliver(const struct outbox *ob, struct sub *sub, struct msg *const *msgs, unsig
 static void
 deliver_limited(struct sub *sub, struct msg *m)
 {
-    deliver(NULL, sub, &m, 1);
+    deliver(sub, &m, 1, m->format->content_filters != NULL);
 }
 
 static void
@@ -143,6 +163,15 @@ end_pass(struct fanout *f, struct outbox *ob)
         subs_compact(&ob->channel->subs[ob->kind], ob->marks, ob->n);
 }
 
+static void
+begin_pass(struct outbox *ob)
+{
+    ob->pass = ob->n;
+    ob->check = false;
+    for (unsigned i = 0; i < ob->pass; i++)
+        ob->check = ob->check || ob->msgs[i]->format->content_filters != NULL;
+}
+
 /* Deliver until the outbox is empty (true: it is gone) or the time is up. */
 static bool
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
@@ -152,7 +181,7 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
     while (ob->n > 0) {
         uint32_t end;
         if (ob->pass == 0)
-            ob->pass = ob->n;
+            begin_pass(ob);
         end = ob->marks[ob->pass - 1];
         while (ob->index < end) {
             uint32_t i = ob->index++;
@@ -162,7 +191,7 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
                 continue;
             while (ob->marks[ob->first] <= i)
                 ob->first++;
-            deliver(ob, sub, ob->msgs + ob->first, ob->pass - ob->first);
+            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
             if (ob->channel == NULL) {
                 outbox_free(f, ob);
                 return true;
