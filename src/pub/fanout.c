@@ -327,3 +327,9 @@ fanout_full(const struct fanout *f)
 {
     return f->full;
 }
+
+bool
+fanout_busy(const struct fanout *f)
+{
+    return !list_empty(&f->busy);
+}
