@@ -1,7 +1,9 @@
 #include "proxy/httphold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proto/uri.h"
+#include "proxy/answer.h"
 #include "proxy/follow.h"
 #include "proxy/links.h"
 #include "proxy/responsehold.h"
@@ -38,7 +40,7 @@ httphold_free(void *ptr)
         mem_free(m->home);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h + h->uri_len);
 }
 
 static void
@@ -89,11 +91,18 @@ httphold_cut_slow(struct httphold *h)
     xchg_abort(x);
 }
 
-void
-httphold_answer(struct xchg *x, const struct instruct *in)
+size_t
+httphold_answer(struct xchg *x, const struct clientreq *c, const struct instruct *in, bool held)
 {
-    xchg_respond(x, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &in->headers,
-                 str_of(in->body, in->body_len));
+    struct headers h;
+    size_t n;
+    headers_init(&h);
+    for (unsigned i = 0; i < in->headers.n; i++)
+        headers_view(&h, in->headers.at[i].name, in->headers.at[i].value);
+    n = answer_whole(x, c, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &h,
+                     str_of(in->body, in->body_len), held);
+    headers_clear(&h);
+    return n;
 }
 
 void
@@ -278,7 +287,7 @@ void
 httphold_new(struct proxy *p, const struct httphold_begin *b)
 {
     bool response = b->instruct->hold == HOLD_MODE_RESPONSE;
-    struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
+    struct httphold *h = slab_alloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     bool stale;
     h->proxy = p;

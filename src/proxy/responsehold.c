@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
+#include "proxy/answer.h"
 #include "proxy/exchange.h"
 
 #include <stdlib.h>
@@ -102,9 +103,8 @@ respond(struct httphold *h, const struct format *f, struct str body)
     struct headers headers;
     headers_init(&headers);
     merge_headers(&h->more->instruct, f, &headers);
-    xchg_start(x, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, (int64_t)body.len);
-    if (body.len > 0)
-        xchg_send_str(x, body);
+    answer_whole(x, &h->more->req, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, body,
+                 true);
     headers_clear(&headers);
     httphold_close(h);
     xchg_end(x);
@@ -119,8 +119,9 @@ unfiltered_answer(struct httphold *h, const char *why)
     if (!httphold_debugging(h))
         return false;
     buf_addf(&text, "%s\n", why);
+    answer_text(x, &h->more->req, 502, buf_str(&text));
     httphold_close(h);
-    xchg_respond_text(x, 502, buf_str(&text));
+    xchg_end(x);
     buf_clear(&text);
     return true;
 }
@@ -233,8 +234,9 @@ on_timeout(struct timer *t)
 {
     struct httphold *h = container_of(t, struct more, timer)->owner;
     struct xchg *x = httphold_xchg(h);
+    httphold_answer(x, &h->more->req, &h->more->instruct, true);
     httphold_close(h);
-    httphold_answer(x, &h->more->instruct); /* its memory stays until the turn is over */
+    xchg_end(x);
 }
 
 static void

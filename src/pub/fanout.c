@@ -4,8 +4,11 @@
 #include "pub/filter.h"
 
 enum {
-    SLICE_US = 300,   /* long enough that a turn's own cost does not count, short enough to gather publishes */
-    CHECK_EVERY = 16, /* deliveries between two looks at the clock */
+    SLICE_US = 300,       /* long enough that a turn's own cost does not count, short enough to gather publishes */
+    CHECK_EVERY = 16,     /* deliveries between two looks at the clock */
+    FULL_MESSAGES = 1000, /* that are on their way, all channels together: publishers wait */
+    FULL_BYTES = 4 << 20,
+    HOLES_MAX = 1024, /* holes that a busy outbox leaves in an array from one pass to the next */
     AHEAD = 1         /* deliveries between two steps of fetching what the next ones need into the cache */
 };
 
@@ -28,6 +31,10 @@ struct fanout {
     struct task task;
     struct list busy;       /* of outbox; in turn */
     struct outbox *current; /* being worked on */
+    size_t messages, bytes; /* on their way in all outboxes */
+    bool full;
+    void (*on_full)(void *arg, bool full); /* NULL: nobody waits */
+    void *on_full_arg;
 };
 
 /* What a hold is given through its filters; references. */
@@ -87,11 +94,40 @@ deliver_limited(struct sub *sub, struct msg *m)
 }
 
 static void
+set_full(struct fanout *f, bool full)
+{
+    if (f->full == full)
+        return;
+    f->full = full;
+    if (f->on_full != NULL)
+        f->on_full(f->on_full_arg, full);
+}
+
+static void
+count(struct fanout *f, const struct msg *m)
+{
+    f->messages++;
+    f->bytes += m->format->content_len;
+    if (f->messages > FULL_MESSAGES || f->bytes > FULL_BYTES)
+        set_full(f, true);
+}
+
+/* The first N messages of the outbox have reached everyone. */
+static void
+drop_messages(struct fanout *f, struct outbox *ob, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        f->messages--;
+        f->bytes -= ob->msgs[i]->format->content_len;
+        msg_unref(ob->msgs[i]);
+    }
+}
+
+static void
 outbox_free(struct fanout *f, struct outbox *ob)
 {
     list_remove(&f->busy, &ob->node);
-    for (unsigned i = 0; i < ob->n; i++)
-        msg_unref(ob->msgs[i]);
+    drop_messages(f, ob, ob->n);
     mem_free(ob->msgs);
     mem_free(ob->marks);
     mem_free(ob);
@@ -115,15 +151,16 @@ look_ahead(const struct subs *s, uint32_t i, uint32_t end)
 }
 
 static void
-end_pass(struct outbox *ob)
+end_pass(struct fanout *f, struct outbox *ob)
 {
-    for (unsigned i = 0; i < ob->pass; i++)
-        msg_unref(ob->msgs[i]);
+    drop_messages(f, ob, ob->pass);
     ob->n -= ob->pass;
     memmove(ob->msgs, ob->msgs + ob->pass, ob->n * sizeof(struct msg *));
     memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
     ob->pass = ob->first = 0;
     ob->index = 0;
+    if (subs_holes(&ob->channel->subs[ob->kind]) > HOLES_MAX)
+        subs_compact(&ob->channel->subs[ob->kind], ob->marks, ob->n);
 }
 
 static void
@@ -140,7 +177,7 @@ static bool
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
 {
     struct subs *s = &ob->channel->subs[ob->kind];
-    unsigned count = 0;
+    unsigned done = 0;
     while (ob->n > 0) {
         uint32_t end;
         if (ob->pass == 0)
@@ -159,10 +196,10 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
                 outbox_free(f, ob);
                 return true;
             }
-            if (++count % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
+            if (++done % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
                 return false;
         }
-        end_pass(ob);
+        end_pass(f, ob);
     }
     subs_settle(ob->channel, ob->kind);
     outbox_free(f, ob);
@@ -189,6 +226,8 @@ on_task(struct task *t)
         }
     }
     f->current = NULL;
+    if (f->messages <= FULL_MESSAGES / 2 && f->bytes <= FULL_BYTES / 2)
+        set_full(f, false);
 }
 
 struct fanout *
@@ -234,6 +273,7 @@ add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct 
     }
     ob->msgs[ob->n] = msg_ref(m);
     ob->marks[ob->n++] = s->n;
+    count(f, m);
 }
 
 void
@@ -273,6 +313,19 @@ void
 fanout_sub_gone(struct fanout *f, struct sub *sub)
 {
     limit_forget(f->limit, sub);
+}
+
+void
+fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg)
+{
+    f->on_full = cb;
+    f->on_full_arg = arg;
+}
+
+bool
+fanout_full(const struct fanout *f)
+{
+    return f->full;
 }
 
 bool
