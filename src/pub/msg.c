@@ -22,7 +22,7 @@ render(struct item *item, const struct format *f, struct str content, bool copie
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
-    m->payload = content;
+    m->payload = copied ? STR("") : content;
     m->framed = str_of(NULL, 0);
     if (room == 0)
         return m;
