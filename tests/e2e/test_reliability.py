@@ -211,8 +211,8 @@ class StreamClient(Client):
             active = not self.quiet.is_set()
             if active and time.monotonic() > end:
                 return                                      # whatever is under way is lost, and asked for anew
-            if active and self.rng.random() < 0.02:
-                self.quiet.wait(self.rng.random() * 0.8)    # does not read
+            if active and self.rng.random() < 0.03:
+                self.quiet.wait(self.rng.random() * 1.5)    # does not read
             if not c.buf:
                 try:
                     if not c.fill(0.1):
@@ -246,28 +246,36 @@ class PollClient(Client):
 
 
 class Driver:
-    def __init__(self, server, store, seed):
-        self.server, self.store = server, store
+    def __init__(self, server, store, seed, in_order=False):
+        self.server, self.store, self.in_order = server, store, in_order
         self.rng = random.Random(seed)
         self.late = []
         self.published = 0
 
     def publish(self, items):
         self.published += len(items)
-        if self.rng.random() < 0.5:
+        if self.in_order or self.rng.random() < 0.5:      # nothing is said of the order between two inputs
             self.server.publish(*items)
         else:
             for i in items:
                 self.server.zpush(i)
 
-    def new_item(self):
-        ch = self.rng.choice(sorted(self.store.lines))
-        size = self.rng.choice([5, 5, 5, 5, 200, 3000])
+    def new_item(self, ch=None, size=None):
+        ch = ch or self.rng.choice(sorted(self.store.lines))
+        size = size or self.rng.choice([5, 5, 5, 5, 200, 3000])
         n, line = self.store.append(ch, size)
         return item(ch, stream=line, response=line, id=str(n), prev_id=str(n - 1))
 
+    def burst(self):
+        """More than the buffers of a client that does not read."""
+        ch = self.rng.choice(sorted(self.store.lines))
+        self.publish([self.new_item(ch, 20000) for _ in range(15)])
+
     def step(self):
         x = self.rng.random()
+        if self.rng.random() < 0.04:
+            self.burst()
+            return
         items = [self.new_item() for _ in range(self.rng.choice([1, 1, 1, 2, 5]))]
         if x < 0.6:
             self.publish(items)
@@ -333,5 +341,29 @@ def test_no_item_is_lost_doubled_or_out_of_order(start_server, origin, seed):
     wrong = [c.wrong for c in clients if c.wrong]
     assert not wrong, "seed %d: %s" % (seed, wrong)
     assert all(c.complete() for c in clients) and server.alive() and not any(isinstance(e, AssertionError) for e in origin.errors)
-    print("%d items, %d published, %d links fetched, %d failed, %d sessions" % (
-        sum(store.length(ch) for ch in channels), driver.published, backend.fetches, backend.failures, sum(c.sessions for c in clients)))
+    print("%d items, %d published, %d links fetched, %d failed, %d sessions, %d times too slow" % (
+        sum(store.length(ch) for ch in channels), driver.published, backend.fetches, backend.failures,
+        sum(c.sessions for c in clients), server.logs().count("reads too slowly")))
+
+
+def test_client_that_does_not_read_for_long_gets_everything_in_the_end(start_server, origin):
+    server = start_server("* localhost:%d" % origin.port, {"connection_queue_max": 50000, "message_rate": 0})
+    store, quiet = Store(["a"]), threading.Event()
+    quiet.set()                                             # the origin neither fails nor waits
+    backend = Backend(origin, store, 0, quiet)
+    driver = Driver(server, store, 0, in_order=True)
+    reader = StreamClient(server, backend, ["a"], 0, quiet, "r")
+    with server.client(rcvbuf=4096) as c:
+        c.send_request("GET", reader.path("stream"))
+        assert c.read_head().status == 200
+        server.wait_subscribed("a")
+        for _ in range(400):                                # of 300 kB each: more than any kernel keeps
+            driver.burst()
+            if "its link makes up for what is dropped" in server.logs():
+                break
+        driver.burst()
+        end = time.monotonic() + END
+        while not reader.complete() and reader.wrong is None:
+            reader.take(c.read_chunk(end - time.monotonic()))
+    assert reader.wrong is None and backend.fetches > 0
+    assert "its link makes up for what is dropped" in server.logs()
