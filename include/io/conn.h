@@ -40,7 +40,8 @@ struct conn {
     struct conn_queue *queue;   /* owned; NULL while nothing waits to be written */
     int fd;                     /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, connecting : 1, lingering : 1;
-    bool moved : 1; /* see conn_moved() */
+    bool unread : 1; /* paused, and bytes wait in the kernel */
+    bool moved : 1;  /* see conn_moved() */
 };
 
 /* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */
@@ -66,8 +67,8 @@ size_t conn_queued(const struct conn *c);
 /* Has the peer taken some of what was queued, or sent something while we linger, since this was asked last? */
 bool conn_moved(struct conn *c);
 
-/* Stop and go on reading. While stopped the end of the connection is noticed all the same, unless bytes that the peer
- * has sent before it were not read yet. */
+/* Stop and go on reading. While stopped the peer's end is noticed all the same when its last bytes have been read
+ * before, and an error always. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

@@ -10,6 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
     FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
@@ -486,7 +487,8 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        bool fresh = clock_now() - c->idle_since < FRESH_MS;
+        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
@@ -631,6 +633,12 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 4096);
     return o;
+}
+
+void
+origin_trim(struct origin *o)
+{
+    pool_trim(o->pool);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "grip/instruct.h"
 #include "proxy/answer.h"
+#include "proxy/bodyfilter.h"
 #include "proxy/httphold.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
@@ -248,15 +249,34 @@ hold(struct exchange *ex, struct instruct *in)
     buf_clear(&uri);
 }
 
+/* WHY the stream cannot go on; said in debug mode only. */
 static void
+tell(struct exchange *ex, const char *why)
+{
+    struct buf text = BUF_INIT(1024);
+    if (debugging(ex)) {
+        buf_addf(&text, "\n\n%s\n", why);
+        give(ex, buf_str(&text));
+    }
+    buf_clear(&text);
+}
+
+/* 0, or -1: the body cannot be filtered, and the answer ends after its head. */
+static int
 start_stream(struct exchange *ex, struct instruct *in)
 {
+    struct err e;
     headers_remove(&in->headers, STR("Content-Encoding"));
     mem_free(ex->req.jsonp); /* a stream has no end, so it cannot be wrapped */
     ex->req.jsonp = NULL;
     answer_start(ex->x, &ex->req, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status),
                  &in->headers, XCHG_LENGTH_UNKNOWN);
+    if (bodyfilter_present(in) && bodyfilter_apply(in, &e) != 0) {
+        tell(ex, e.text);
+        return -1;
+    }
     give(ex, str_of(in->body, in->body_len));
+    return 0;
 }
 
 /* A channel has a prev-id but there is no next link to make up for what was missed: nothing more can be promised. */
@@ -267,11 +287,8 @@ stream_cannot_hold(struct exchange *ex, const struct instruct *in)
     char text[400];
     if (c == NULL)
         return false;
-    if (debugging(ex)) {
-        snprintf(text, sizeof text, "\n\nchannel '%.*s' specifies prev-id, but no next link found\n", (int)c->name_len,
-                 c->name);
-        give(ex, str_c(text));
-    }
+    snprintf(text, sizeof text, "channel '%.*s' specifies prev-id, but no next link found", (int)c->name_len, c->name);
+    tell(ex, text);
     return true;
 }
 
@@ -295,6 +312,14 @@ check_instruct(struct exchange *ex, const struct instruct *in)
     return NULL;
 }
 
+/* Does the answer go on as a stream: held, or with the body of the next link? */
+static bool
+is_stream(const struct exchange *ex, const struct instruct *in)
+{
+    return (in->hold == HOLD_MODE_STREAM || (in->hold == HOLD_NONE && in->next_link != NULL)) && !ex->x->to_head &&
+           xchg_status_has_body(in->status);
+}
+
 /* An instruct with its whole body. */
 static void
 act(struct exchange *ex)
@@ -312,14 +337,15 @@ act(struct exchange *ex)
         refuse_instruct(ex, why);
     } else if (in.hold == HOLD_MODE_RESPONSE) {
         hold(ex, &in);
-    } else if (in.hold == HOLD_MODE_STREAM && !ex->x->to_head && xchg_status_has_body(in.status)) {
-        start_stream(ex, &in);
-        if (stream_cannot_hold(ex, &in)) {
+    } else if (is_stream(ex, &in)) {
+        if (start_stream(ex, &in) != 0 || stream_cannot_hold(ex, &in)) {
             ex->head->status = in.status;
             end_answer(ex);
         } else {
             hold(ex, &in);
         }
+    } else if (in.hold == HOLD_NONE && bodyfilter_present(&in) && bodyfilter_apply(&in, &e) != 0) {
+        refuse_instruct(ex, e.text);
     } else {
         answer_instruct(ex, &in);
     }
@@ -342,7 +368,7 @@ relay_first(struct exchange *ex)
         }
         in->hold = HOLD_NONE;
     }
-    if (in->hold != HOLD_MODE_STREAM) {
+    if (!is_stream(ex, in) || bodyfilter_present(in)) {
         const struct target *t = request_target(ex->request);
         snprintf(text, sizeof text, "GRIP instruct response too large from %s", t != NULL ? t->text : "origin");
         answer_error(ex, 502, text);

@@ -1,6 +1,7 @@
 #include "proxy/httphold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
 #include "proxy/answer.h"
@@ -72,7 +73,7 @@ httphold_free(void *ptr)
         mem_free(m->body);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h + h->uri_len);
 }
 
 void
@@ -270,7 +271,7 @@ take_response(struct httphold *h, struct sub *sub, const struct msg *m)
         return false;
     }
     if (f->body_patch == NULL) {
-        respond(h, f, format_content(f));
+        respond(h, f, m->payload);
         return true;
     }
     patched = patch_body(h, m, &body);
@@ -426,6 +427,27 @@ deliver_stream(struct sub *sub, struct msg *const *msgs, unsigned n)
     flush(h, pieces, used);
 }
 
+/* A message cannot be filtered. Whoever debugs wants to see that at once. */
+static void
+unfiltered(struct sub *sub, const char *why)
+{
+    struct httphold *h = of_hold(sub->hold);
+    struct xchg *x = xchg_of(h);
+    struct buf text = BUF_INIT(1024);
+    if ((!h->proxy->config->debug && !h->hold.route->debug) || h->state == ASKING)
+        return;
+    if (h->hold.kind == FORMAT_HTTP_STREAM) {
+        buf_addf(&text, "\n\n%s\n", why);
+        xchg_send_str(x, buf_str(&text));
+        end_stream(h);
+    } else {
+        buf_addf(&text, "%s\n", why);
+        httphold_close(h);
+        xchg_respond_text(x, 502, buf_str(&text));
+    }
+    buf_clear(&text);
+}
+
 /* the client */
 
 static void
@@ -466,8 +488,8 @@ on_shutdown(struct xchg *x)
 }
 
 static const struct xchg_user_ops xchg_user_ops = {on_body, on_body_end, on_drained, on_gone, on_shutdown};
-static const struct hold_ops response_ops = {deliver_response, update, meta};
-static const struct hold_ops stream_ops = {deliver_stream, update, meta};
+static const struct hold_ops response_ops = {deliver_response, update, meta, unfiltered};
+static const struct hold_ops stream_ops = {deliver_stream, update, meta, unfiltered};
 
 /* beginning */
 
@@ -549,7 +571,7 @@ void
 httphold_new(struct proxy *p, const struct httphold_begin *b)
 {
     bool response = b->instruct->hold == HOLD_MODE_RESPONSE;
-    struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
+    struct httphold *h = slab_alloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     h->proxy = p;
     h->uri_len = (uint32_t)b->uri.len;

@@ -38,6 +38,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
         proxy_free(p);
         return NULL;
     }
+    if (p->sig_key != NULL && jwt_make(p->sig_key, str_c(config->sig_iss), clock_wall() / 1000).ptr == NULL)
+        log_warn("sig_key cannot sign (a public key?): requests to origins go without Grip-Sig");
     return p;
 }
 
