@@ -304,15 +304,13 @@ read_last(struct conn *c)
 {
     char *buffer = loop_read_buffer(c->loop);
     ssize_t n = c->reading ? recv(c->fd, buffer, LOOP_READ_SIZE, 0) : -1;
-    if (n < 0) {
+    if (n <= 0) { /* an end after a reset is none that the peer has said */
         fail(c, 0);
-    } else if (n == 0) {
-        end_of_input(c);
-    } else {
-        event_active(&c->event, EV_READ, 0);
-        if (!c->lingering)
-            c->ops->on_data(c, str_of(buffer, (size_t)n));
+        return;
     }
+    event_active(&c->event, EV_READ, 0);
+    if (!c->lingering)
+        c->ops->on_data(c, str_of(buffer, (size_t)n));
 }
 
 static void

@@ -82,6 +82,7 @@ log_result(struct exchange *ex, enum reqlog_result result, int code)
                        .code = code,
                        .size = ex->sent,
                        .retry = ex->old != NULL,
+                       .sent = ex->old != NULL ? &ex->headers : NULL,
                        .began = ex->began};
     if (ex->answered > 0) {
         r.has_origin_time = true;

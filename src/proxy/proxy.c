@@ -66,6 +66,16 @@ is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
     return str_eq(proto, STR("https")) || str_eq(proto, STR("wss"));
 }
 
+/* What cannot be understood ends the connection. TEXT is a line. */
+static void
+refuse_head(struct xchg *x, int status, struct str text)
+{
+    char peer[ADDRESS_TEXT_MAX];
+    log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
+    x->close = true;
+    xchg_respond_text(x, status, text);
+}
+
 /* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
 static void
 refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
@@ -142,9 +152,7 @@ proxy_request(void *arg, struct xchg *x)
     }
     status = clientreq_init(&req, head, is_secure(p, x, &head->headers), &e);
     if (status != 0) {
-        log_info("request refused code=%d: %s", status, e.text);
-        x->close = true;
-        xchg_respond_text(x, status, str_c(e.text));
+        refuse_head(x, status, str_c(e.text));
         return;
     }
     req.trusted = rewrite_trusted(p, &req.headers);

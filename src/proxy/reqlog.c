@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "proto/jsonwrite.h"
 
-enum { URI_MAX = 4000, TEXT_MAX = 500 }; /* bytes of texts in JSON */
+/* What a line of JSON has at most, so that it is never cut: bytes of texts, and channels. */
+enum { URI_MAX = 4000, TEXT_MAX = 250, LASTS_MAX = 5 };
 
 /* Texts with ptr NULL are left out. */
 struct fields {
@@ -44,6 +45,46 @@ put_field(struct buf *b, const char *name, struct str value)
     buf_adds(b, value);
 }
 
+/* The next Grip-Last header from *I on: which channel, and its last id. */
+static bool
+next_last(const struct headers *h, unsigned *i, struct header_params *params, struct str *id)
+{
+    while (h != NULL && *i < h->n) {
+        const struct header *at = &h->at[(*i)++];
+        if (!str_ieq(at->name, STR("Grip-Last")))
+            continue;
+        if (header_params_parse(at->value, params) == 0) {
+            *id = header_param(params, STR("last-id"));
+            return true;
+        }
+        header_params_clear(params);
+    }
+    return false;
+}
+
+static void
+put_lasts(struct buf *b, const struct headers *sent, bool json)
+{
+    struct header_params params;
+    struct str id;
+    unsigned i = 0, n = 0;
+    while (next_last(sent, &i, &params, &id)) {
+        if (!json) {
+            buf_addf(b, " #%.*s=%.*s", STR_ARG(params.first), STR_ARG(id));
+        } else {
+            buf_adds(b, n++ == 0 ? STR(", \"last_ids\": {") : STR(", "));
+            jsonwrite_string(str_sub(params.first, 0, TEXT_MAX), b);
+            buf_adds(b, STR(": "));
+            jsonwrite_string(str_sub(id, 0, TEXT_MAX), b);
+        }
+        header_params_clear(&params);
+        if (json && n == LASTS_MAX)
+            break;
+    }
+    if (n > 0)
+        buf_addc(b, '}');
+}
+
 static void
 put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool times)
 {
@@ -62,13 +103,14 @@ put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     if (r->retry)
         buf_adds(b, STR(" retry"));
     put_field(b, "ua", f->user_agent);
+    put_lasts(b, r->sent, false);
     if (times)
         put_seconds(b, " time=", clock_now() - r->began);
     if (times && r->has_origin_time)
         put_seconds(b, " origin_time=", r->origin_time);
 }
 
-/* At most MAX bytes of VALUE, so that the whole line is never cut. */
+/* At most MAX bytes of VALUE, so that the line is never cut. */
 static void
 put_member(struct buf *b, const char *name, struct str value, size_t max)
 {
@@ -97,6 +139,7 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     if (r->retry)
         buf_adds(b, STR(", \"retry\": true"));
     put_member(b, "user_agent", f->user_agent, TEXT_MAX);
+    put_lasts(b, r->sent, true);
     if (times)
         put_seconds(b, ", \"time\": ", clock_now() - r->began);
     if (times && r->has_origin_time)

@@ -1,6 +1,8 @@
 """The reverse proxy's own promises: time limits, failover, early and broken answers, bodies that are larger than memory."""
 
 import json
+import os
+import random
 import re
 import socket
 import threading
@@ -8,7 +10,7 @@ import time
 
 import pytest
 
-from harness import HOST, TIMEOUT, Client, Reply, build_head, chunked, free_port, wait_for, without_grip
+from harness import HOST, TIMEOUT, Client, Reply, build_head, chunked, free_port, hold, unique, wait_for, without_grip
 
 SMALL = 4096            # of a socket whose owner reads slowly
 MB = 1 << 20
@@ -751,6 +753,105 @@ def test_origin_that_stops_reading_stops_the_client(server, origin):
         assert c.read_response(timeout=60).body == str(total).encode()
 
 
+# all at once
+
+class Crowd:
+    """Clients that do everything a client may do, each by a random sequence of its own that is always the same."""
+
+    def __init__(self, server, origin):
+        self.server, self.wrong = server, []
+        self.echo = origin.serve(self.answer)
+        self.early = origin.serve(lambda r: Reply(403, {}, "no", close=r.query == "close"), early=True)
+        self.broken = origin.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf")
+
+    @staticmethod
+    def answer(request):
+        kind, body = request.query, request.body
+        if kind == "chunked":
+            request.conn.start_chunked()
+            for at in range(0, len(body), 30000):
+                request.conn.send_chunk(body[at:at + 30000])
+            request.conn.send_chunk()
+            return None
+        if kind == "close":
+            return Reply(200, {}, body, length=False, close=True)
+        return Reply(200, {}, body)
+
+    def body(self, rng):
+        return bytes([rng.randrange(256)]) * rng.choice([0, 1, 9999, 10001, 70000, 100001, 400000])
+
+    def exchange(self, c, rng):
+        """A request whose answer is read, on a connection that may have carried others; False: it has ended."""
+        body, kind = self.body(rng), rng.choice(["length", "chunked", "close"])
+        version = rng.choice(["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"])
+        headers = [("Connection", "close")] if rng.random() < 0.2 else []
+        if version == "HTTP/1.1" and rng.random() < 0.5:
+            headers.append(("Transfer-Encoding", "chunked"))
+            data = chunked(*[body[at:at + 20000] for at in range(0, len(body), 20000)])
+        else:
+            headers.append(("Content-Length", str(len(body))))
+            data = body
+        data = build_head("POST %s?%s %s" % (self.echo, kind, version), [("Host", "a")] + headers) + data
+        while data:
+            n = rng.choice([1, 100, 5000, 65536, len(data)])
+            c.send(data[:n])
+            data = data[n:] if rng.random() < 0.9 else c.send(data[n:]) or b""
+        r = c.read_response(timeout=60)
+        if r.status != 200 or r.body != body:
+            self.wrong.append((kind, version, headers, len(body), r.status, len(r.body)))
+        return version == "HTTP/1.1" and not r.has("Connection")
+
+    def leave(self, c, rng):
+        """A client that goes away at some time, in some manner."""
+        what = rng.randrange(4)
+        path = rng.choice([self.echo + "?chunked", self.early, self.early + "?close", self.broken])
+        head = build_head("POST %s HTTP/1.1" % path, {"Host": "a", "Content-Length": "300000"})
+        c.send(head[:rng.randrange(1, len(head))] if what == 0 else head + b"x" * rng.choice([0, 5000, 50000]))
+        if what == 2:
+            c.shutdown_write()
+        time.sleep(rng.random() * 0.03)
+        if what == 3:
+            c.reset()
+
+    def client(self, seed):
+        rng = random.Random(seed)
+        try:
+            for _ in range(6):
+                with self.server.client() as c:
+                    if rng.random() < 0.4:
+                        self.leave(c, rng)
+                    else:
+                        while self.exchange(c, rng) and rng.random() < 0.7:
+                            pass
+        except Exception as e:
+            self.wrong.append(e)
+
+    def run(self, n):
+        threads = [threading.Thread(target=self.client, args=(seed,)) for seed in range(n)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not self.wrong, self.wrong[:5]
+
+
+def descriptors(server):
+    return len(os.listdir("/proc/%d/fd" % server.pid))
+
+
+def test_clients_of_all_kinds_at_once(start_server, start_origin):
+    o = start_origin()
+    s = start_server("* 127.0.0.1:%d" % o.port, {"log_level": "1"})
+    crowd = Crowd(s, o)
+    idle = descriptors(s)
+    crowd.run(24)
+    o.drop_connections()
+    wait_for(lambda: descriptors(s) <= idle, 20, "all connections to be closed")
+    before = resident(s)
+    crowd.run(24)
+    assert resident(s) - before < few(s)
+
+
 # the log
 
 def test_times_in_the_log(start_server, origin):
@@ -785,3 +886,15 @@ def test_json_line_is_whole_however_long_its_fields_are(start_server, origin):
     s.get(p + "?" + "q" * 20000, {"User-Agent": "\x01".replace("\x01", '"') * 20000})
     d = json.loads(s.wait_log(r"^\[INFO\] \S+ \S+ (\{.*%s.*\})$" % p).group(1))
     assert d["code"] == 200 and d["uri"].startswith("http://localhost" + p)
+
+
+@pytest.mark.parametrize("form,pattern", [
+    ("text", r"GET http://localhost%s -> \S+ accept retry #%s=7$"), ("json", r'\{"method": "GET", .*%s".*"retry": true, "last_ids": \{"%s": "7"\}\}$')])
+def test_last_ids_that_were_sent_are_logged(start_server, origin, form, pattern):
+    s = start_server("* localhost:%d" % origin.port, {"log_format": form})
+    ch = unique()
+    p = origin.serve(hold("response", ch + "; prev-id=7"))
+    with s.client() as c:
+        c.send_request("GET", p)
+        s.wait_subscribed(ch)
+        s.wait_log(pattern % (p, ch))

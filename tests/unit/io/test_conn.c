@@ -132,6 +132,7 @@ begin_tcp(void)
     CHECK_INT(connect(peer, address_sockaddr(&a), a.len), 0);
     fd = accept(listener, NULL, NULL);
     CHECK(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &few, sizeof few);
     set_nonblocking(fd);
     set_nonblocking(peer);
     close(listener);
