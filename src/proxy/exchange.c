@@ -479,6 +479,7 @@ ask(struct exchange *ex)
     s->body = &ex->body;
     s->targets = ex->route->targets;
     s->n_targets = ex->route->n_targets;
+    s->group = ex->x->group;
     ex->state = ASK;
     if (!ex->body.complete)
         xchg_pause(ex->x, true); /* until there is a connection that takes more */
@@ -614,6 +615,8 @@ exchange_retry(struct proxy *p, struct httphold *old, struct xchg *x, const stru
     ex->body.total = body.len;
     ex->body.length = (int64_t)body.len;
     ex->body.complete = true;
+    stats_activity(p->stats, x->group, 1);
+    stats_conn_again(p->stats, x->live);
     if (prepare(ex) != 0)
         return;
     headers_copy(&ex->headers, last);

@@ -1,5 +1,6 @@
 #include "pub/msg.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "proto/http1.h"
 
@@ -22,6 +23,7 @@ msg_new(struct item *item, enum format_kind kind)
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
+    m->at = clock_exact_us();
     m->payload = format_content(f);
     m->framed = str_of(NULL, 0);
     if (rendered) {
@@ -32,4 +34,12 @@ msg_new(struct item *item, enum format_kind kind)
         m->payload = str_of(m->data + head, f->content_len);
     }
     return m;
+}
+
+unsigned
+msg_blocks(const struct item *item, const struct format *f, int block_size)
+{
+    uint64_t size = item->size >= 0 ? (uint64_t)item->size : f->content_len, block = (uint64_t)block_size;
+    uint64_t n = size / block + (size % block > 0);
+    return n > INT32_MAX ? INT32_MAX : (unsigned)n;
 }
