@@ -599,7 +599,9 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
-    close_conn(container_of(conn, struct h1conn, conn), why);
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
+    close_conn(c, why);
 }
 
 static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
