@@ -467,6 +467,8 @@ static void
 end(struct pushpind *p)
 {
     free_listeners(p);
+    if (p->stop_at != 0)
+        loop_timer_stop(p->loop, &p->stop); /* still set after a second signal */
     if (p->clients != NULL)
         h1server_free(p->clients);
     if (p->publishers != NULL)
