@@ -18,7 +18,7 @@ struct origin_settings {
     size_t max_head;           /* bytes of a response's head */
     unsigned connect_timeout;  /* s, for each address */
     unsigned response_timeout; /* s from the whole request to the head of the answer; 0: activity_timeout alone */
-    unsigned activity_timeout; /* s without progress */
+    unsigned activity_timeout; /* s without progress; 0: no limit */
     unsigned max_idle;         /* pooled connections */
 };
 

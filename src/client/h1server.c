@@ -6,8 +6,9 @@
 #include "io/conn.h"
 
 enum {
-    LINGER_MS = 2000, /* for the client to read our last words */
-    MAX_PIECES = 21   /* of one conn_sendv(), chunk heads and ends included */
+    LINGER_MS = 2000,  /* for the client to read our last words */
+    LINGER_MAX_S = 30, /* the same while it still sends */
+    MAX_PIECES = 21    /* of one conn_sendv(), chunk heads and ends included */
 };
 
 enum h1_state {
@@ -26,6 +27,7 @@ struct h1conn {
     uint32_t active_at;            /* s of the monotonic clock: last progress in either direction */
     uint8_t state;                 /* enum h1_state */
     bool chunked : 1, no_body : 1; /* how the answer's body goes out */
+    bool until_close : 1;          /* nothing else tells where it ends */
     bool ended : 1;                /* the answer is complete */
     bool parsing : 1;              /* inside parse(), which needs the parser */
     bool parked : 1;
@@ -151,19 +153,50 @@ close_gently(struct h1conn *c)
         return;
     }
     c->state = H1_LINGER;
+    c->active_at = seconds();
     loop_timer(c->server->loop, &c->timer, LINGER_MS);
     conn_linger(&c->conn);
+}
+
+/* LIMIT: seconds; 0: none. */
+static void
+set_timer(struct h1conn *c, unsigned limit)
+{
+    if (limit > 0)
+        loop_timer(c->server->loop, &c->timer, (uint64_t)limit * 1000);
+    else
+        loop_timer_stop(c->server->loop, &c->timer);
+}
+
+/* Is the client still taking our last words, or sending what nobody wants? */
+static bool
+lingers(struct h1conn *c, bool moved)
+{
+    uint32_t limit = c->server->settings.activity_timeout, since = seconds() - c->active_at;
+    if (conn_queued(&c->conn) == 0)
+        return moved && since < LINGER_MAX_S;
+    if (moved)
+        c->active_at = seconds();
+    return moved || limit == 0 || since < limit;
 }
 
 static void
 on_timer(struct timer *t)
 {
     struct h1conn *c = container_of(t, struct h1conn, timer);
-    uint32_t limit = c->server->settings.activity_timeout, quiet = seconds() - c->active_at;
-    if (c->state == H1_IDLE || (c->state == H1_LINGER && conn_queued(&c->conn) == 0) || quiet >= limit)
+    uint32_t limit = c->server->settings.activity_timeout, quiet;
+    bool moved = conn_moved(&c->conn);
+    if (c->state == H1_LINGER && lingers(c, moved)) {
+        loop_timer(c->server->loop, t, LINGER_MS);
+        return;
+    }
+    if (moved)
+        c->active_at = seconds();
+    quiet = seconds() - c->active_at;
+    if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
         close_conn(c, why_timeout);
     else
-        loop_timer(c->server->loop, t, (uint64_t)(limit - quiet) * 1000);
+        set_timer(c, limit - quiet + 1);
 }
 
 /* answering */
@@ -179,13 +212,10 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
 {
     struct xchg *x = &c->xchg;
     c->no_body = x->to_head || !xchg_status_has_body(status);
-    c->chunked = false;
-    if (length < 0 && !c->no_body) {
-        if (x->minor == 1)
-            c->chunked = true;
-        else
-            x->close = true; /* the end of the connection is the end of the body */
-    }
+    c->chunked = length < 0 && !c->no_body && x->minor == 1;
+    c->until_close = length < 0 && !c->no_body && x->minor == 0;
+    if (c->until_close)
+        x->close = true;
     if (!x->body_complete)
         x->close = true; /* what is left of the request must not be taken for the next one */
     if (x->close && x->minor == 1)
@@ -296,7 +326,7 @@ next_request(struct h1conn *c)
     }
     c->state = H1_IDLE;
     c->parked = false;
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     if (c->parser != NULL)
         http1_begin(c->parser);
     if (c->pending != NULL || c->conn.eof) {
@@ -345,8 +375,8 @@ h1_abort(struct xchg *x)
     uncork(c->server);
     if (c->state == H1_CLOSED)
         return;
-    if (x->started && !c->chunked)
-        conn_abort(&c->conn);
+    if (x->started && c->until_close)
+        conn_abort(&c->conn); /* a plain end would be that of the answer */
     else
         conn_close(&c->conn);
     forget(c);
@@ -439,7 +469,7 @@ begin_request(struct h1conn *c)
     c->ended = c->parked = false;
     c->continued = !head->expect_continue;
     c->state = H1_BODY;
-    loop_timer(c->server->loop, &c->timer, (uint64_t)c->server->settings.activity_timeout * 1000);
+    set_timer(c, c->server->settings.activity_timeout);
     c->server->ops.on_request(c->server->arg, x);
 }
 
@@ -630,7 +660,7 @@ h1server_accept(struct h1server *s, int fd)
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();
     timer_init(&c->timer, on_timer);
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
 }

@@ -56,6 +56,7 @@ struct request {
     bool over;
 };
 
+static void set_timer(struct request *r);
 static void next_target(struct request *r);
 static void connect_next(struct request *r);
 static void connect_target(struct request *r);
@@ -173,7 +174,8 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
         h1client_close(r->client);
     r->client = NULL;
     r->failure = failure;
-    snprintf(r->why, sizeof r->why, "%s", why);
+    if (why != r->why)
+        snprintf(r->why, sizeof r->why, "%s", why);
     if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
         note_failure(r->origin, r->target);
     next_target(r);
@@ -261,6 +263,7 @@ on_broken(void *user, bool no_answer, const char *why)
     }
     if (c->reused && no_answer && !r->retried && idempotent(r->spec->method) && !r->spec->body->overflow) {
         r->retried = true;
+        loop_timer_stop(r->origin->loop, &r->timer);
         h1client_close(c);
         r->sent = false;
         connect_target(r);
@@ -273,7 +276,7 @@ static void
 on_drained(void *user)
 {
     struct request *r = user;
-    r->active_at = clock_now();
+    set_timer(r);
     r->ops->on_ready(r);
 }
 
@@ -331,11 +334,36 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     return n > 0 ? conn_sendv(&r->client->conn, out, n) : 0;
 }
 
+/* How long the origin may be quiet now, in ms; 0: for ever. */
+static uint64_t
+quiet_limit(const struct request *r)
+{
+    const struct origin_settings *s = &r->origin->settings;
+    bool whole = r->spec->body->complete && conn_queued(&r->client->conn) == 0;
+    if (r->paused)
+        return 0; /* it waits for us, and we for the client, who has its own limit */
+    if (!r->answered && whole && s->response_timeout > 0)
+        return (uint64_t)s->response_timeout * 1000;
+    return (uint64_t)s->activity_timeout * 1000;
+}
+
+/* Begin to wait for the origin, or for the next thing from it. */
+static void
+set_timer(struct request *r)
+{
+    uint64_t limit = quiet_limit(r);
+    r->active_at = clock_now();
+    if (limit > 0)
+        loop_timer(r->origin->loop, &r->timer, limit);
+    else
+        loop_timer_stop(r->origin->loop, &r->timer);
+}
+
 static void
 on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
-    uint64_t limit = (uint64_t)r->origin->settings.activity_timeout * 1000, quiet = clock_now() - r->active_at;
+    uint64_t limit, quiet;
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -344,8 +372,12 @@ on_timer(struct timer *t)
         connect_next(r);
         return;
     }
-    if (!r->answered && r->origin->settings.response_timeout > 0)
-        limit = (uint64_t)r->origin->settings.response_timeout * 1000;
+    if (conn_moved(&r->client->conn))
+        r->active_at = clock_now();
+    limit = quiet_limit(r);
+    quiet = clock_now() - r->active_at;
+    if (limit == 0)
+        return;
     if (quiet >= limit)
         fail(r, REQUEST_TIMEOUT, "no response in time");
     else
@@ -357,14 +389,12 @@ static void
 send_request(struct request *r)
 {
     struct origin *o = r->origin;
-    unsigned limit = o->settings.response_timeout > 0 ? o->settings.response_timeout : o->settings.activity_timeout;
     r->sent = true;
-    r->active_at = clock_now();
     r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
-    loop_timer(o->loop, &r->timer, (uint64_t)limit * 1000);
+    set_timer(r);
     if (r->paused)
         conn_pause(&r->client->conn);
     if (!r->spec->body->complete && conn_queued(&r->client->conn) == 0)
@@ -378,6 +408,8 @@ request_send(struct request *r, struct str piece)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
     send_piece(r, STR(""), piece, r->spec->body->complete);
+    if (r->spec->body->complete)
+        set_timer(r);
 }
 
 bool
@@ -392,7 +424,7 @@ request_pause(struct request *r, bool pause)
     r->paused = pause;
     if (r->client == NULL || !r->sent)
         return;
-    r->active_at = clock_now();
+    set_timer(r);
     if (pause)
         conn_pause(&r->client->conn);
     else

@@ -132,21 +132,6 @@ answer_error(struct exchange *ex, int status, const char *message)
     buf_clear(&text);
 }
 
-/* The answer has begun and cannot be completed. */
-static void
-cut(struct exchange *ex, const char *message)
-{
-    struct xchg *x = ex->x;
-    char text[320];
-    log_result(ex, REQLOG_ERROR, 0);
-    if (debugging(ex)) {
-        snprintf(text, sizeof text, "\n\n%s\n", message);
-        xchg_send_str(x, str_c(text));
-    }
-    finish(ex);
-    xchg_abort(x);
-}
-
 /* answers that are passed on */
 
 static void
@@ -157,6 +142,21 @@ give(struct exchange *ex, struct str piece)
     ex->sent += answer_send(ex->x, &ex->req, piece);
     if (xchg_queued(ex->x) > QUEUE_MAX && ex->request != NULL)
         request_pause(ex->request, true);
+}
+
+/* The answer has begun and cannot be completed. */
+static void
+cut(struct exchange *ex, const char *message)
+{
+    struct xchg *x = ex->x;
+    char text[320];
+    log_result(ex, REQLOG_ERROR, 0);
+    if (debugging(ex) && ex->head->framing != HTTP1_LENGTH) { /* it must not pass for what is missing */
+        snprintf(text, sizeof text, "\n\n%s\n", message);
+        give(ex, str_c(text));
+    }
+    finish(ex);
+    xchg_abort(x);
 }
 
 static void
@@ -649,7 +649,7 @@ exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct st
     if (x->body_complete) {
         ex->body.complete = true;
         ask(ex);
-    } else {
+    } else if (p->config->client_idle_timeout > 0) {
         loop_timer(p->loop, &ex->timer, (uint64_t)p->config->client_idle_timeout * 1000);
     }
 }

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "proto/jsonwrite.h"
 
+enum { URI_MAX = 4000, TEXT_MAX = 500 }; /* bytes of texts in JSON */
+
 /* Texts with ptr NULL are left out. */
 struct fields {
     struct str from, referer, route, user_agent;
@@ -66,13 +68,14 @@ put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
         put_seconds(b, " origin_time=", r->origin_time);
 }
 
+/* At most MAX bytes of VALUE, so that the whole line is never cut. */
 static void
-put_member(struct buf *b, const char *name, struct str value)
+put_member(struct buf *b, const char *name, struct str value, size_t max)
 {
     if (value.ptr == NULL)
         return;
     buf_addf(b, "%s\"%s\": ", b->len > 1 ? ", " : "", name);
-    jsonwrite_string(value, b);
+    jsonwrite_string(str_sub(value, 0, max), b);
 }
 
 static void
@@ -81,19 +84,19 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     struct buf uri = BUF_INIT(b->max);
     clientreq_put_uri(r->req, &uri);
     buf_addc(b, '{');
-    put_member(b, "method", r->req->method);
-    put_member(b, "uri", buf_str(&uri));
-    put_member(b, "target", str_c(r->target != NULL ? r->target->text : NULL));
-    put_member(b, "from", f->from);
-    put_member(b, "referer", f->referer);
-    put_member(b, "route", f->route);
+    put_member(b, "method", r->req->method, TEXT_MAX);
+    put_member(b, "uri", buf_str(&uri), URI_MAX);
+    put_member(b, "target", str_c(r->target != NULL ? r->target->text : NULL), TEXT_MAX);
+    put_member(b, "from", f->from, TEXT_MAX);
+    put_member(b, "referer", f->referer, TEXT_MAX);
+    put_member(b, "route", f->route, TEXT_MAX);
     if (r->result == REQLOG_DONE)
         buf_addf(b, ", \"code\": %d, \"size\": %llu", r->code, (unsigned long long)r->size);
     else
         buf_adds(b, r->result == REQLOG_ACCEPT ? STR(", \"accept\": true") : STR(", \"error\": true"));
     if (r->retry)
         buf_adds(b, STR(", \"retry\": true"));
-    put_member(b, "user_agent", f->user_agent);
+    put_member(b, "user_agent", f->user_agent, TEXT_MAX);
     if (times)
         put_seconds(b, ", \"time\": ", clock_now() - r->began);
     if (times && r->has_origin_time)
