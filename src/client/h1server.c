@@ -68,7 +68,33 @@ seconds(void)
     return (uint32_t)(clock_now() / 1000);
 }
 
+/* counting */
+
+static inline void
+count(struct h1conn *c, enum stats_counter what, uint64_t n)
+{
+    stats_add(c->server->settings.stats, c->xchg.group, what, n);
+}
+
+static void
+end_counting(struct h1conn *c, enum stats_counter why)
+{
+    stats_conn_end(c->server->settings.stats, c->xchg.group, &c->xchg.live, why);
+}
+
 /* closing */
+
+static const char why_left[] = "client left", why_timeout[] = "timed out", why_stopping[] = "stopping";
+
+static enum stats_counter
+reason(const char *why)
+{
+    if (why == why_left)
+        return STATS_CLOSED_CLIENT;
+    if (why == why_timeout)
+        return STATS_CLOSED_TIMEOUT;
+    return why == why_stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_ERROR;
+}
 
 static void
 h1conn_free(void *ptr)
@@ -104,6 +130,7 @@ part(struct h1conn *c, const char *why)
     c->xchg.user_ops = NULL;
     if (ops != NULL)
         ops->on_gone(&c->xchg, why);
+    end_counting(c, reason(why));
 }
 
 static void
@@ -167,7 +194,7 @@ on_timer(struct timer *t)
         c->active_at = seconds();
     quiet = seconds() - c->active_at;
     if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
-        close_conn(c, "timed out");
+        close_conn(c, why_timeout);
     else
         set_timer(c, limit - quiet + 1);
 }
@@ -215,6 +242,8 @@ h1_start(struct xchg *x, int status, struct str reason, const struct headers *h,
     http1_put_status(b, x->minor, status, reason);
     for (unsigned i = 0; h != NULL && i < h->n; i++)
         http1_put_header(b, h->at[i].name, h->at[i].value);
+    if (s->settings.stats != NULL)
+        count(c, STATS_CLIENT_HEADER_SENT, 3 + reason.len + (h != NULL ? headers_size(h) : 0));
     put_framing(c, b, status, length);
     buf_adds(b, STR("\r\n"));
     s->corked = c;
@@ -264,6 +293,7 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     struct conn_piece out[MAX_PIECES];
     char sizes[MAX_PIECES / 3][18];
     unsigned used = 0;
+    uint64_t bytes = 0;
     int rc = 0;
     if (c->no_body)
         return 0;
@@ -277,7 +307,9 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
             used = 0;
         }
         used += put_piece(c, &pieces[i], out + used, sizes[used / 3]);
+        bytes += pieces[i].payload.len;
     }
+    count(c, STATS_CLIENT_CONTENT_SENT, bytes);
     if (used > 0)
         rc |= conn_sendv(&c->conn, out, used);
     return sent(c, rc);
@@ -317,6 +349,7 @@ h1_end(struct xchg *x)
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
     c->ended = true;
+    end_counting(c, c->server->stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_DONE);
     if (c->chunked) {
         struct conn_piece out[2] = {{buf_str(&c->server->head), NULL}, {STR("0\r\n\r\n"), NULL}};
         bool corked = c->server->corked == c;
@@ -338,6 +371,7 @@ h1_abort(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
+    end_counting(c, STATS_CLOSED_ORIGIN);
     uncork(c->server);
     if (c->state == H1_CLOSED)
         return;
@@ -481,7 +515,7 @@ on_eof(struct conn *conn)
     bool waits = c->state == H1_WAIT && !c->parked && c->xchg.close && !c->xchg.started;
     if (c->ready || (c->state == H1_WAIT && c->pending != NULL && !c->parked) || waits)
         return;
-    close_conn(c, "client left");
+    close_conn(c, why_left);
 }
 
 static void
@@ -502,9 +536,10 @@ parse(struct h1conn *c, struct str in)
             break;
         if (event == HTTP1_HEAD)
             begin_request(c);
-        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL)
+        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL) {
+            count(c, STATS_CLIENT_CONTENT_RECEIVED, http1_body(c->parser).len);
             c->xchg.user_ops->on_body(&c->xchg, http1_body(c->parser));
-        else if (event == HTTP1_END) {
+        } else if (event == HTTP1_END) {
             end_request(c, in);
             break; /* what follows is pending, or comes with the next read */
         } else if (event == HTTP1_BAD)
@@ -580,7 +615,9 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
-    close_conn(container_of(conn, struct h1conn, conn), why);
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
+    close_conn(c, why);
 }
 
 static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
@@ -607,9 +644,9 @@ h1server_free(struct h1server *s)
 {
     s->ops.on_closed = NULL;
     while (!list_empty(&s->ready))
-        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), why_stopping);
     while (!list_empty(&s->conns))
-        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), why_stopping);
     loop_cancel(s->loop, &s->task);
     buf_clear(&s->head);
     mem_free(s);
@@ -645,7 +682,7 @@ h1server_shutdown(struct h1server *s)
     for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
         struct h1conn *c = all[i];
         if (c->state == H1_IDLE)
-            close_conn(c, "stopping");
+            close_conn(c, why_stopping);
         else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
             c->xchg.user_ops->on_shutdown(&c->xchg);
     }

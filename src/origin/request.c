@@ -25,6 +25,7 @@ struct origin {
     struct loop *loop; /* borrowed */
     struct origin_settings settings;
     struct resolver *resolver; /* borrowed */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
     struct map failed;         /* of failed_target, by the target's text; owned */
     struct buf head;           /* for composing requests */
@@ -47,6 +48,7 @@ struct request {
     enum request_failure failure; /* of the last target */
     char why[160];
     uint64_t active_at; /* ms */
+    uint64_t sent_at;   /* us */
     bool sent;          /* bytes of the request have been sent to this target */
     bool retried;       /* a stale connection has been replaced */
     bool answered;      /* on_head() was called */
@@ -122,12 +124,21 @@ finish(struct request *r)
     loop_reap(o->loop, r, request_free);
 }
 
+_Static_assert(STATS_ORIGIN_CUT - STATS_ORIGIN_UNREACHABLE == (int)REQUEST_CUT, "counted in the order of their names");
+
+static inline void
+count(const struct request *r, enum stats_counter what, uint64_t n)
+{
+    stats_add(r->origin->stats, r->spec->group, what, n);
+}
+
 static void
 fail(struct request *r, enum request_failure why, const char *text)
 {
     if (r->over)
         return;
     finish(r);
+    count(r, STATS_ORIGIN_UNREACHABLE + why, 1);
     r->ops->on_fail(r, why, text);
 }
 
@@ -186,6 +197,8 @@ on_head(void *user, struct http1_head *head)
     struct request *r = user;
     r->answered = true;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_HEADER_RECEIVED, 3 + head->reason.len + headers_size(&head->headers));
+    stats_origin_answer(r->origin->stats, r->spec->group, head->status, clock_exact_us() - r->sent_at);
     r->ops->on_head(r, head);
 }
 
@@ -194,6 +207,7 @@ on_body(void *user, struct str piece)
 {
     struct request *r = user;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
 }
 
@@ -296,6 +310,7 @@ put_head(struct request *r, struct buf *b)
     for (unsigned i = 0; i < s->headers->n; i++)
         http1_put_header(b, s->headers->at[i].name, s->headers->at[i].value);
     put_body_framing(r, b);
+    count(r, STATS_SERVER_HEADER_SENT, s->method.len + s->path.len + headers_size(s->headers));
 }
 
 static int
@@ -304,6 +319,7 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     struct conn_piece out[4];
     char size[18];
     unsigned n = 0;
+    count(r, STATS_SERVER_CONTENT_SENT, piece.len);
     if (head.len > 0)
         out[n++] = (struct conn_piece){head, NULL};
     if (piece.len > 0) {
@@ -374,6 +390,7 @@ send_request(struct request *r)
 {
     struct origin *o = r->origin;
     r->sent = true;
+    r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
@@ -633,6 +650,12 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 4096);
     return o;
+}
+
+void
+origin_set_stats(struct origin *o, struct stats *s)
+{
+    o->stats = s;
 }
 
 void
