@@ -93,6 +93,7 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
         list_init(&slot->idle);
         map_add(&p->slots, &slot->node);
     }
+    conn_resume(&c->conn); /* bytes that nobody asked for end it, a slow client's pause or not */
     c->ops = NULL;
     c->pool = p;
     c->slot = slot;

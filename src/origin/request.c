@@ -341,6 +341,8 @@ send_request(struct request *r)
 void
 request_send(struct request *r, struct str piece)
 {
+    if (!r->over && r->sent && r->target->kind == TARGET_TEST)
+        loop_later(r->origin->loop, &r->task);
     if (r->over || !r->sent || r->client == NULL)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
@@ -439,11 +441,11 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
-        if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        if (!conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
-        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
     }
     return false;
 }
@@ -474,9 +476,10 @@ answer_test(struct request *r)
     struct http1_head head;
     struct str text;
     if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
-        r->sent = true;
-        r->ops->on_ready(r); /* until it is complete, or too much */
-        loop_later(r->origin->loop, &r->task);
+        if (!r->sent) {
+            r->sent = true;
+            r->ops->on_ready(r); /* until it is complete, or too much */
+        }
         return;
     }
     text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
