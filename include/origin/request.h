@@ -25,6 +25,8 @@ struct origin_settings {
 struct origin;
 struct origin *origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver);
 void origin_free(struct origin *o);
+/* No descriptor is left: close idle connections. */
+void origin_shed(struct origin *o);
 
 /* What is kept of a request's body, so that it can be sent again. */
 enum { REQUEST_BODY_KEPT = 100000 };

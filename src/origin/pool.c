@@ -27,10 +27,16 @@ pool_new(struct loop *l, unsigned max_idle)
 }
 
 void
-pool_free(struct pool *p)
+pool_shed(struct pool *p)
 {
     while (!list_empty(&p->by_age))
         h1client_close(container_of(list_first(&p->by_age), struct h1client, by_age));
+}
+
+void
+pool_free(struct pool *p)
+{
+    pool_shed(p);
     map_clear(&p->slots);
     mem_free(p);
 }

@@ -10,6 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
@@ -44,10 +45,12 @@ struct request {
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at; /* ms */
-    bool sent;          /* bytes of the request have been sent to this target */
-    bool retried;       /* a stale connection has been replaced */
-    bool answered;      /* on_head() was called */
+    uint64_t active_at;   /* ms */
+    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
+    bool waiting;         /* for a descriptor */
+    bool sent;            /* bytes of the request have been sent to this target */
+    bool retried;         /* a stale connection has been replaced */
+    bool answered;        /* on_head() was called */
     bool paused;
     bool over;
 };
@@ -304,6 +307,11 @@ on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
     uint64_t limit = (uint64_t)r->origin->settings.activity_timeout * 1000, quiet = clock_now() - r->active_at;
+    if (r->waiting) {
+        r->waiting = false;
+        connect_next(r);
+        return;
+    }
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -370,6 +378,22 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
+static bool
+wait_for_descriptor(struct request *r)
+{
+    struct origin *o = r->origin;
+    int error = errno;
+    pool_shed(o->pool);
+    if (r->waits_until == 0)
+        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
+    r->waiting = clock_now() < r->waits_until;
+    if (r->waiting)
+        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
+    errno = error;
+    return r->waiting;
+}
+
 static void
 connect_next(struct request *r)
 {
@@ -377,6 +401,10 @@ connect_next(struct request *r)
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
         r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
+            r->next_address--;
+            return;
+        }
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -594,6 +622,12 @@ free_failed(struct map_node *node, void *arg)
     struct failed_target *f = container_of(node, struct failed_target, node);
     map_remove(arg, node);
     mem_free(f);
+}
+
+void
+origin_shed(struct origin *o)
+{
+    pool_shed(o->pool);
 }
 
 void

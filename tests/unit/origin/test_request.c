@@ -5,6 +5,8 @@
 #include "io/resolver.h"
 #include "origin/request.h"
 
+#include <sys/resource.h>
+
 static struct resolver *resolver;
 static struct origin *origin;
 static struct routes *routes;
@@ -598,6 +600,73 @@ TEST(an_answer_that_stalls_has_the_longer_time)
     end();
 }
 
+/* descriptors */
+
+static void
+set_descriptor_limit(rlim_t n)
+{
+    struct rlimit r;
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &r), 0);
+    r.rlim_cur = n > 0 ? n : r.rlim_max;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &r), 0);
+}
+
+TEST(without_a_descriptor_a_request_waits_for_one)
+{
+    int fd, lowest;
+    begin(1);
+    lowest = dup(0);
+    close(lowest);
+    set_descriptor_limit((rlim_t)lowest);
+    ask("GET");
+    loop_advance(loop, 3000);
+    CHECK(request != NULL);
+    set_descriptor_limit(0);
+    loop_advance(loop, 200);
+    fd = server_accept(0);
+    server_read(fd, "\r\n\r\n");
+    server_write(fd, "HTTP/1.1 204 No\r\nConnection: close\r\n\r\n");
+    check_seen("head 204|end|");
+    close(fd);
+    end();
+}
+
+TEST(but_not_for_ever)
+{
+    int lowest;
+    begin(1);
+    lowest = dup(0);
+    close(lowest);
+    set_descriptor_limit((rlim_t)lowest);
+    ask("GET");
+    loop_advance(loop, 9900);
+    CHECK(request != NULL);
+    loop_advance(loop, 300);
+    CHECK(request == NULL);
+    CHECK(str_starts(str_c(seen.text), STR("unreachable ")));
+    set_descriptor_limit(0);
+    end();
+}
+
+TEST(idle_connections_give_theirs_to_who_needs_one)
+{
+    int fd, lowest;
+    begin(2);
+    fd = one_get();
+    lowest = dup(0);
+    close(lowest);
+    spec.targets++;
+    spec.n_targets--;
+    set_descriptor_limit((rlim_t)lowest);
+    ask("GET");
+    loop_advance(loop, 200);
+    set_descriptor_limit(0);
+    server_is_closed(fd);
+    fd = server_accept(1);
+    close(fd);
+    end();
+}
+
 /* giving up, pausing */
 
 TEST(cancelling_at_any_time_calls_nobody_back)
@@ -747,6 +816,9 @@ main(void)
         cmocka_unit_test(a_target_that_failed_is_tried_again_later),
         cmocka_unit_test(an_origin_that_never_answers),
         cmocka_unit_test(an_answer_that_stalls_has_the_longer_time),
+        cmocka_unit_test(without_a_descriptor_a_request_waits_for_one),
+        cmocka_unit_test(but_not_for_ever),
+        cmocka_unit_test(idle_connections_give_theirs_to_who_needs_one),
         cmocka_unit_test(cancelling_at_any_time_calls_nobody_back),
         cmocka_unit_test(a_paused_answer_is_whole_though_the_origin_closes),
         cmocka_unit_test(the_test_target_answers),
