@@ -27,6 +27,8 @@ struct origin *origin_new(struct loop *l, const struct origin_settings *settings
 void origin_free(struct origin *o);
 /* No descriptor is left: close idle connections. */
 void origin_shed(struct origin *o);
+/* Give back what idle connections could do without. */
+void origin_trim(struct origin *o);
 
 /* What is kept of a request's body, so that it can be sent again. */
 enum { REQUEST_BODY_KEPT = 100000 };

@@ -4,7 +4,8 @@
  *           '---------framed--------'      a chunk, for chunked streams
  *                     'payload'            the same bytes: HTTP/1.0
  *
- * Unchanged after msg_new(). Who sends a msg passes &m->shared as the owner of the bytes. */
+ * Unchanged after msg_new(). PAYLOAD is the content to send; the format's own may have been rewritten. Who sends a msg
+ * passes &m->shared as the owner of the bytes. */
 #ifndef PUB_MSG_H
 #define PUB_MSG_H
 
@@ -20,6 +21,8 @@ struct msg {
 };
 
 struct msg *msg_new(struct item *item, enum format_kind kind);
+/* M with other content, for one client. */
+struct msg *msg_rewrite(const struct msg *m, struct str content);
 
 static inline struct msg *
 msg_ref(struct msg *m)

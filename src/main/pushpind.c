@@ -1,6 +1,7 @@
 /* pushpind.c - builds everything, wires the callbacks, runs, reloads, stops. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "client/h1server.h"
 #include "conf/config.h"
 #include "conf/routes.h"
@@ -33,6 +34,8 @@ enum {
     ROUTES_DELAY_MS = 1000,  /* from a change of the routes file to reading it */
     ROUTES_POLL_MS = 1000,   /* between two looks at it where inotify does not work */
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
+    TRIM_AFTER = 1000,       /* closed connections after which memory is given back to the system */
+    TRIM_DELAY_MS = 200,     /* and the quiet before that */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
 };
@@ -59,6 +62,8 @@ struct pushpind {
     unsigned n_listeners;
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
+    unsigned closed; /* clients that have left since memory was given back */
+    struct timer trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
 };
@@ -114,7 +119,7 @@ on_client(void *arg, int fd)
 }
 
 static void
-on_full(void *arg)
+on_no_descriptor(void *arg)
 {
     struct pushpind *p = arg;
     origin_shed(p->origin);
@@ -135,9 +140,25 @@ on_bad_request(void *arg, int status, const char *why, bool in_body, struct buf 
 }
 
 static void
+on_trim(struct timer *t)
+{
+    struct pushpind *p = container_of(t, struct pushpind, trim);
+    if (p->closed > 0) {
+        p->closed = 0;
+        origin_trim(p->origin);
+        loop_timer(p->loop, t, TRIM_DELAY_MS); /* by then what this has closed is freed */
+    } else {
+        slab_trim();
+        malloc_trim(0);
+    }
+}
+
+static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
+    if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
+        loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
     if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
         pace_listeners(p);
 }
@@ -155,7 +176,7 @@ open_listeners(struct pushpind *p, struct err *e)
     p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group, on_full};
+        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group, on_no_descriptor};
         if (l->tls) {
             err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
             return -1;
@@ -205,7 +226,7 @@ open_control(struct pushpind *p, struct err *e)
                                          .activity_timeout = CONTROL_HEAD_S,
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_full};
+    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
     p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
     p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
     if (c->push_in_http_port < 0)
@@ -288,6 +309,16 @@ on_dropped(void *arg, struct sub *sub)
     fanout_sub_gone(p->fanout, sub);
 }
 
+static void
+on_full(void *arg, bool full)
+{
+    struct pushpind *p = arg;
+    if (p->zpub != NULL)
+        zpub_pause(p->zpub, full);
+    if (p->control != NULL)
+        control_pause(p->control, full);
+}
+
 static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
 
 static void
@@ -301,6 +332,7 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    fanout_on_full(p->fanout, on_full, p);
 }
 
 static int
@@ -402,6 +434,8 @@ reload_config(struct pushpind *p)
     p->config->debug = fresh->debug;
     p->config->log_from = fresh->log_from;
     p->config->log_user_agent = fresh->log_user_agent;
+    p->config->log_time = fresh->log_time;
+    p->config->log_json = fresh->log_json;
     log_set_level(fresh->log_level);
     config_free(fresh);
 }
@@ -434,6 +468,7 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
+    timer_init(&p->trim, on_trim);
     /* before a port is open: who finds it open may send one */
     loop_on_signal(p->loop, SIGTERM, on_stop, p);
     loop_on_signal(p->loop, SIGINT, on_stop, p);

@@ -16,6 +16,8 @@ struct h1client *pool_take(struct pool *p, struct str key, const struct h1client
 void pool_put(struct pool *p, struct str key, struct h1client *c);
 /* Close all idle connections, since descriptors are short. */
 void pool_shed(struct pool *p);
+/* Only a few idle connections stay, without their parsers. */
+void pool_trim(struct pool *p);
 /* C is closing. */
 void pool_forget(struct h1client *c);
 

@@ -794,7 +794,7 @@ TEST(a_slow_reader_that_reads_is_alive)
 TEST(who_does_not_close_after_the_last_answer_is_closed)
 {
     begin();
-    put(0, "GET /now HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+    put(0, "POST /early HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n");
     turns(3);
     CHECK_INT(h1server_count(server), 1);
     loop_advance(loop, 2100);

@@ -74,7 +74,7 @@ member_meta(const struct hold *h, struct str name)
     return m->user != NULL && str_eq(name, STR("user")) ? str_c(m->user) : str_of(NULL, 0);
 }
 
-static const struct hold_ops member_ops = {deliver_to_member, update_member, member_meta};
+static const struct hold_ops member_ops = {.deliver = deliver_to_member, .update = update_member, .meta = member_meta};
 
 static inline struct member *
 member_new(enum format_kind kind)
