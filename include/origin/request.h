@@ -28,6 +28,8 @@ struct origin *origin_new(struct loop *l, const struct origin_settings *settings
 void origin_free(struct origin *o);
 /* Count in S, borrowed. */
 void origin_set_stats(struct origin *o, struct stats *s);
+/* No descriptor is left: close idle connections. */
+void origin_shed(struct origin *o);
 /* Give back what idle connections could do without. */
 void origin_trim(struct origin *o);
 

@@ -50,6 +50,7 @@ struct h1server {
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
     bool stopping;
+    bool parked_late; /* a request was parked while we stop */
 };
 
 static void parse(struct h1conn *c, struct str in);
@@ -404,10 +405,17 @@ static void
 h1_park(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
+    struct h1server *s = c->server;
     c->parked = true;
-    if (c->parser != NULL && !c->parsing) {
+    if (c->state == H1_BODY) {
+        conn_resume(&c->conn); /* the rest of the body is read over */
+    } else if (c->parser != NULL && !c->parsing) {
         http1_free(c->parser);
         c->parser = NULL;
+    }
+    if (s->stopping) { /* it was under way when all others were told */
+        s->parked_late = true;
+        loop_later(s->loop, &s->task);
     }
 }
 
@@ -435,7 +443,7 @@ refuse(struct h1conn *c, int status, const char *why, bool in_body)
     struct xchg *x = &c->xchg;
     struct buf text = BUF_INIT(1024);
     char peer[ADDRESS_TEXT_MAX];
-    if (x->started) {
+    if (x->started && !c->ended) {
         close_conn(c, why);
         return;
     }
@@ -552,7 +560,8 @@ parse(struct h1conn *c, struct str in)
         c->continued = true;
         conn_send(&c->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     }
-    if (c->parser != NULL && (c->parked || (c->state == H1_IDLE && !http1_started(c->parser)))) {
+    if (c->parser != NULL &&
+        ((c->parked && c->state == H1_WAIT) || (c->state == H1_IDLE && !http1_started(c->parser)))) {
         http1_free(c->parser);
         c->parser = NULL;
     }
@@ -586,6 +595,25 @@ parse_pending(struct h1conn *c)
     mem_free(pending);
 }
 
+/* Close what is idle, and tell the users of the others, or of those only that are parked. */
+static void
+stop_all(struct h1server *s, bool parked)
+{
+    size_t n = s->conns.n, i = 0;
+    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
+    s->parked_late = false;
+    list_each (&s->conns, node)
+        all[i++] = container_of(node, struct h1conn, in_server);
+    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
+        struct h1conn *c = all[i];
+        if (c->state == H1_IDLE)
+            close_conn(c, why_stopping);
+        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL && (c->parked || !parked))
+            c->xchg.user_ops->on_shutdown(&c->xchg);
+    }
+    mem_free(all);
+}
+
 static void
 on_task(struct task *t)
 {
@@ -599,6 +627,8 @@ on_task(struct task *t)
         parse_pending(c);
     }
     uncork(s);
+    if (s->parked_late)
+        stop_all(s, true);
     if (!list_empty(&s->ready))
         loop_later(s->loop, &s->task);
 }
@@ -674,17 +704,6 @@ h1server_count(const struct h1server *s)
 void
 h1server_shutdown(struct h1server *s)
 {
-    size_t n = s->conns.n, i = 0;
-    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
     s->stopping = true;
-    list_each (&s->conns, node)
-        all[i++] = container_of(node, struct h1conn, in_server);
-    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
-        struct h1conn *c = all[i];
-        if (c->state == H1_IDLE)
-            close_conn(c, why_stopping);
-        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
-            c->xchg.user_ops->on_shutdown(&c->xchg);
-    }
-    mem_free(all);
+    stop_all(s, false);
 }

@@ -121,6 +121,13 @@ on_client(void *arg, int fd)
 }
 
 static void
+on_no_descriptor(void *arg)
+{
+    struct pushpind *p = arg;
+    origin_shed(p->origin);
+}
+
+static void
 on_request(void *arg, struct xchg *x)
 {
     struct pushpind *p = arg;
@@ -172,7 +179,7 @@ open_listeners(struct pushpind *p, struct err *e)
     p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
+        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group, on_no_descriptor};
         if (l->tls) {
             err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
             return -1;
@@ -222,7 +229,7 @@ open_control(struct pushpind *p, struct err *e)
                                          .activity_timeout = CONTROL_HEAD_S,
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1};
+    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
     p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
     p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
     if (c->push_in_http_port < 0)
