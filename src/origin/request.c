@@ -10,7 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
-    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
+    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
@@ -25,6 +25,7 @@ struct origin {
     struct loop *loop; /* borrowed */
     struct origin_settings settings;
     struct resolver *resolver; /* borrowed */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
     struct map failed;         /* of failed_target, by the target's text; owned */
     struct buf head;           /* for composing requests */
@@ -46,14 +47,18 @@ struct request {
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at; /* ms */
-    bool sent;          /* bytes of the request have been sent to this target */
-    bool retried;       /* a stale connection has been replaced */
-    bool answered;      /* on_head() was called */
+    uint64_t active_at;   /* ms */
+    uint64_t sent_at;     /* us */
+    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
+    bool waiting;         /* for a descriptor */
+    bool sent;            /* bytes of the request have been sent to this target */
+    bool retried;         /* a stale connection has been replaced */
+    bool answered;        /* on_head() was called */
     bool paused;
     bool over;
 };
 
+static void set_timer(struct request *r);
 static void next_target(struct request *r);
 static void connect_next(struct request *r);
 static void connect_target(struct request *r);
@@ -121,12 +126,21 @@ finish(struct request *r)
     loop_reap(o->loop, r, request_free);
 }
 
+_Static_assert(STATS_ORIGIN_CUT - STATS_ORIGIN_UNREACHABLE == (int)REQUEST_CUT, "counted in the order of their names");
+
+static inline void
+count(const struct request *r, enum stats_counter what, uint64_t n)
+{
+    stats_add(r->origin->stats, r->spec->group, what, n);
+}
+
 static void
 fail(struct request *r, enum request_failure why, const char *text)
 {
     if (r->over)
         return;
     finish(r);
+    count(r, STATS_ORIGIN_UNREACHABLE + why, 1);
     r->ops->on_fail(r, why, text);
 }
 
@@ -162,7 +176,8 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
         h1client_close(r->client);
     r->client = NULL;
     r->failure = failure;
-    snprintf(r->why, sizeof r->why, "%s", why);
+    if (why != r->why)
+        snprintf(r->why, sizeof r->why, "%s", why);
     if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
         note_failure(r->origin, r->target);
     next_target(r);
@@ -184,6 +199,8 @@ on_head(void *user, struct http1_head *head)
     struct request *r = user;
     r->answered = true;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_HEADER_RECEIVED, 3 + head->reason.len + headers_size(&head->headers));
+    stats_origin_answer(r->origin->stats, r->spec->group, head->status, clock_exact_us() - r->sent_at);
     r->ops->on_head(r, head);
 }
 
@@ -192,6 +209,7 @@ on_body(void *user, struct str piece)
 {
     struct request *r = user;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
 }
 
@@ -247,6 +265,7 @@ on_broken(void *user, bool no_answer, const char *why)
     }
     if (c->reused && no_answer && !r->retried && idempotent(r->spec->method) && !r->spec->body->overflow) {
         r->retried = true;
+        loop_timer_stop(r->origin->loop, &r->timer);
         h1client_close(c);
         r->sent = false;
         connect_target(r);
@@ -259,7 +278,7 @@ static void
 on_drained(void *user)
 {
     struct request *r = user;
-    r->active_at = clock_now();
+    set_timer(r);
     r->ops->on_ready(r);
 }
 
@@ -293,6 +312,7 @@ put_head(struct request *r, struct buf *b)
     for (unsigned i = 0; i < s->headers->n; i++)
         http1_put_header(b, s->headers->at[i].name, s->headers->at[i].value);
     put_body_framing(r, b);
+    count(r, STATS_SERVER_HEADER_SENT, s->method.len + s->path.len + headers_size(s->headers));
 }
 
 static int
@@ -301,6 +321,7 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     struct conn_piece out[4];
     char size[18];
     unsigned n = 0;
+    count(r, STATS_SERVER_CONTENT_SENT, piece.len);
     if (head.len > 0)
         out[n++] = (struct conn_piece){head, NULL};
     if (piece.len > 0) {
@@ -315,11 +336,41 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     return n > 0 ? conn_sendv(&r->client->conn, out, n) : 0;
 }
 
+/* How long the origin may be quiet now, in ms; 0: for ever. */
+static uint64_t
+quiet_limit(const struct request *r)
+{
+    const struct origin_settings *s = &r->origin->settings;
+    bool whole = r->spec->body->complete && conn_queued(&r->client->conn) == 0;
+    if (r->paused)
+        return 0; /* it waits for us, and we for the client, who has its own limit */
+    if (!r->answered && whole && s->response_timeout > 0)
+        return (uint64_t)s->response_timeout * 1000;
+    return (uint64_t)s->activity_timeout * 1000;
+}
+
+/* Begin to wait for the origin, or for the next thing from it. */
+static void
+set_timer(struct request *r)
+{
+    uint64_t limit = quiet_limit(r);
+    r->active_at = clock_now();
+    if (limit > 0)
+        loop_timer(r->origin->loop, &r->timer, limit);
+    else
+        loop_timer_stop(r->origin->loop, &r->timer);
+}
+
 static void
 on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
-    uint64_t limit = (uint64_t)r->origin->settings.activity_timeout * 1000, quiet = clock_now() - r->active_at;
+    uint64_t limit, quiet;
+    if (r->waiting) {
+        r->waiting = false;
+        connect_next(r);
+        return;
+    }
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -328,8 +379,12 @@ on_timer(struct timer *t)
         connect_next(r);
         return;
     }
-    if (!r->answered && r->origin->settings.response_timeout > 0)
-        limit = (uint64_t)r->origin->settings.response_timeout * 1000;
+    if (conn_moved(&r->client->conn))
+        r->active_at = clock_now();
+    limit = quiet_limit(r);
+    quiet = clock_now() - r->active_at;
+    if (limit == 0)
+        return;
     if (quiet >= limit)
         fail(r, REQUEST_TIMEOUT, "no response in time");
     else
@@ -341,13 +396,12 @@ static void
 send_request(struct request *r)
 {
     struct origin *o = r->origin;
-    unsigned limit = o->settings.response_timeout > 0 ? o->settings.response_timeout : o->settings.activity_timeout;
     r->sent = true;
-    r->active_at = clock_now();
+    r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
-    loop_timer(o->loop, &r->timer, (uint64_t)limit * 1000);
+    set_timer(r);
     if (r->paused)
         conn_pause(&r->client->conn);
     if (!r->spec->body->complete && conn_queued(&r->client->conn) == 0)
@@ -357,10 +411,14 @@ send_request(struct request *r)
 void
 request_send(struct request *r, struct str piece)
 {
+    if (!r->over && r->sent && r->target->kind == TARGET_TEST)
+        loop_later(r->origin->loop, &r->task);
     if (r->over || !r->sent || r->client == NULL)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
     send_piece(r, STR(""), piece, r->spec->body->complete);
+    if (r->spec->body->complete)
+        set_timer(r);
 }
 
 bool
@@ -375,7 +433,7 @@ request_pause(struct request *r, bool pause)
     r->paused = pause;
     if (r->client == NULL || !r->sent)
         return;
-    r->active_at = clock_now();
+    set_timer(r);
     if (pause)
         conn_pause(&r->client->conn);
     else
@@ -384,6 +442,22 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
+static bool
+wait_for_descriptor(struct request *r)
+{
+    struct origin *o = r->origin;
+    int error = errno;
+    pool_shed(o->pool);
+    if (r->waits_until == 0)
+        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
+    r->waiting = clock_now() < r->waits_until;
+    if (r->waiting)
+        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
+    errno = error;
+    return r->waiting;
+}
+
 static void
 connect_next(struct request *r)
 {
@@ -391,6 +465,10 @@ connect_next(struct request *r)
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
         r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
+            r->next_address--;
+            return;
+        }
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -455,12 +533,11 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        bool fresh = clock_now() - c->idle_since < FRESH_MS;
-        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        if (!conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
-        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
     }
     return false;
 }
@@ -491,9 +568,10 @@ answer_test(struct request *r)
     struct http1_head head;
     struct str text;
     if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
-        r->sent = true;
-        r->ops->on_ready(r); /* until it is complete, or too much */
-        loop_later(r->origin->loop, &r->task);
+        if (!r->sent) {
+            r->sent = true;
+            r->ops->on_ready(r); /* until it is complete, or too much */
+        }
         return;
     }
     text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
@@ -604,6 +682,12 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
 }
 
 void
+origin_set_stats(struct origin *o, struct stats *s)
+{
+    o->stats = s;
+}
+
+void
 origin_trim(struct origin *o)
 {
     pool_trim(o->pool);
@@ -615,6 +699,12 @@ free_failed(struct map_node *node, void *arg)
     struct failed_target *f = container_of(node, struct failed_target, node);
     map_remove(arg, node);
     mem_free(f);
+}
+
+void
+origin_shed(struct origin *o)
+{
+    pool_shed(o->pool);
 }
 
 void

@@ -195,7 +195,7 @@ on_fail(void *user, const char *why)
 static void
 on_slow(void *user)
 {
-    httphold_cut_slow(user);
+    httphold_cut_slow(user, 0);
 }
 
 static const struct link_ops link_ops = {on_head, on_body, on_end, on_fail, on_slow};

@@ -44,6 +44,12 @@ httphold_free(void *ptr)
 }
 
 static void
+log_unsubscribe(const struct httphold *h, const struct sub *s)
+{
+    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+}
+
+static void
 tell_gone(struct httphold *h)
 {
     struct more *m = h->more;
@@ -70,23 +76,34 @@ httphold_close(struct httphold *h)
         if (h->more->instruct.gone_link != NULL)
             tell_gone(h);
     }
-    if (log_on(LOG_INFO))
+    if (log_on(LOG_INFO) && !h->followed)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
-            log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+            log_unsubscribe(h, s);
+    log_debug("httpsession: cleaning up %.*s", (int)h->uri_len, h->uri);
+    stats_held(h->proxy->stats, h->group, (enum stats_transport)h->hold.kind, -1);
     hold_clear(&h->hold);
     loop_reap(h->proxy->loop, h, httphold_free);
 }
 
 void
-httphold_cut_slow(struct httphold *h)
+httphold_count(const struct httphold *h, enum stats_counter what, unsigned n)
+{
+    stats_add(h->proxy->stats, h->group, what, n);
+}
+
+void
+httphold_cut_slow(struct httphold *h, unsigned dropped)
 {
     struct xchg *x = httphold_xchg(h);
+    struct stats *stats = h->proxy->stats;
     const struct route *route = h->hold.route;
-    char peer[ADDRESS_TEXT_MAX];
-    struct str from = xchg_peer(x, peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
-             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
-             STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    char peer[ADDRESS_TEXT_MAX], id[STATS_ID_MAX];
+    struct str from = xchg_peer(x, peer), conn = stats_conn_id(stats, x->live, id);
+    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len,
+             h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn), route->explicit_id ? " route=" : "",
+             route->explicit_id ? route->id : "", STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    httphold_count(h, STATS_DROPPED_QUEUE, dropped);
+    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     httphold_close(h);
     xchg_abort(x);
 }
@@ -192,6 +209,7 @@ subscribe_one(struct httphold *h, struct str name, const struct instruct_channel
         return sub;
     }
     sub = channels_subscribe(h->proxy->channels, &h->hold, name);
+    log_debug("adding %s hold on %.*s", h->hold.kind == FORMAT_HTTP_RESPONSE ? "response" : "stream", STR_ARG(name));
     log_info("subscribe %.*s channel=%.*s%s", (int)h->uri_len, h->uri, STR_ARG(name), retry ? " retry" : "");
     set_terms(sub, c);
     *stale |= is_stale(sub);
@@ -201,7 +219,7 @@ subscribe_one(struct httphold *h, struct str name, const struct instruct_channel
 static void
 unsubscribe(struct httphold *h, struct sub *sub)
 {
-    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(sub->channel->node.key));
+    log_unsubscribe(h, sub);
     channels_unsubscribe(sub);
 }
 
@@ -259,6 +277,18 @@ httphold_subscribe(struct httphold *h, const struct instruct *in, const struct t
 
 /* beginning */
 
+/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. */
+static void
+take_over(struct httphold *h, struct httphold *old)
+{
+    mem_free(old->more->instruct.gone_link);
+    old->more->instruct.gone_link = NULL;
+    old->followed = true;
+    for (struct sub *s = old->hold.subs; s != NULL && log_on(LOG_INFO); s = s->next)
+        if (hold_find(&h->hold, s->channel->node.key) == NULL)
+            log_unsubscribe(old, s);
+}
+
 static void
 keep_more(struct httphold *h, const struct httphold_begin *b)
 {
@@ -299,12 +329,13 @@ httphold_new(struct proxy *p, const struct httphold_begin *b)
     keep_more(h, b);
     xchg_join(b->x, response ? &responsehold_user_ops : &streamhold_user_ops, h);
     xchg_park(b->x);
-    if (b->old != NULL) { /* its client is ours: nobody has gone */
-        mem_free(b->old->more->instruct.gone_link);
-        b->old->more->instruct.gone_link = NULL;
-    }
+    h->group = b->x->group;
+    stats_held(p->stats, h->group, (enum stats_transport)h->hold.kind, 1);
+    stats_conn_again(p->stats, b->x->live);
     in = h->more != NULL ? &h->more->instruct : b->instruct;
     stale = in->hold != HOLD_NONE && httphold_subscribe(h, in, b->target, b->old != NULL);
+    if (b->old != NULL)
+        take_over(h, b->old);
     if (response)
         responsehold_begin(h, b->old, stale);
     else

@@ -48,6 +48,8 @@ struct httphold {
     struct proxy *proxy; /* borrowed */
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum httphold_state */
+    uint16_t group;      /* of stats */
+    bool followed;       /* by another hold, which has said what becomes of our channels */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
 };
@@ -97,8 +99,10 @@ httphold_prev_id(const struct sub *sub)
 enum httphold_order { ORDER_NEXT, ORDER_KNOWN, ORDER_GAP };
 enum httphold_order httphold_order_of(const struct sub *sub, const struct msg *m);
 bool httphold_debugging(const struct httphold *h);
-/* The client reads too slowly, or not at all: cut it off rather than leave a gap. */
-void httphold_cut_slow(struct httphold *h);
+/* The client reads too slowly, or not at all: cut it off rather than leave a gap. DROPPED: messages that it misses. */
+void httphold_cut_slow(struct httphold *h, unsigned dropped);
+/* Count N messages that the hold does not get. */
+void httphold_count(const struct httphold *h, enum stats_counter what, unsigned n);
 /* Grip-Last headers for what the client has. */
 void httphold_put_last(const struct httphold *h, struct headers *out);
 /* Subscribe to all channels of IN and TARGET, and leave the others. true: on a channel that is new to the hold

@@ -369,6 +369,7 @@ fetch_new(struct links *ls, const struct link_spec *spec, bool post)
     f->spec.host = buf_str(&f->host);
     f->spec.headers = &f->headers;
     f->spec.body = &f->body;
+    f->spec.group = f->route->slot;
     list_push_back(&ls->fetches, &f->in_links);
     if (post)
         ls->gone++;

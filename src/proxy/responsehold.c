@@ -157,6 +157,8 @@ take_next(struct httphold *h, struct sub *sub, struct msg *m)
         passed = msg_ref(m);
     else if (filter_message(sub, m, &passed, &e) == FILTER_FAIL && unfiltered_answer(h, e.text))
         return true;
+    if (passed == NULL)
+        httphold_count(h, STATS_DROPPED_FILTER, 1);
     if (passed != NULL && action == ACTION_HINT)
         ask_again(h, true); /* it has no content: the client has what it had */
     else if (passed != NULL && action == ACTION_SEND)
@@ -189,8 +191,11 @@ take(struct httphold *h, struct sub *sub, struct msg *m)
 static void
 keep(struct more *m, struct msg *msg)
 {
-    if (m->n_kept == HTTPHOLD_KEPT_MAX)
-        return; /* one is enough to answer with; a hundred that do not fit are an origin's affair */
+    if (m->n_kept == HTTPHOLD_KEPT_MAX) { /* one is enough to answer with; after a hundred the origin is asked */
+        log_debug("httpsession: publish queue at max, dropping");
+        httphold_count(m->owner, STATS_DROPPED_QUEUE, 1);
+        return;
+    }
     if (m->kept == NULL)
         m->kept = mem_alloc(HTTPHOLD_KEPT_MAX * sizeof(struct msg *));
     m->kept[m->n_kept++] = msg_ref(msg);

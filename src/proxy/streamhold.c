@@ -32,6 +32,7 @@ on_keep_alive(struct timer *t)
     if (!has_keep_alive(h))
         return;
     start_keep_alive(h);
+    stats_activity(h->proxy->stats, h->group, 1);
     xchg_send_str(httphold_xchg(h), str_of(m->instruct.keep_alive, m->instruct.keep_alive_len));
 }
 
@@ -72,10 +73,12 @@ is_too_slow(const struct httphold *h, size_t more)
 static void
 warn_lost(const struct httphold *h)
 {
-    char peer[ADDRESS_TEXT_MAX];
-    struct str from = xchg_peer(httphold_xchg(h), peer);
-    log_warn("client reads too slowly, its link makes up for what is dropped: %.*s from=%.*s channel=%.*s",
-             (int)h->uri_len, h->uri, STR_ARG(from), STR_ARG(hold_channel(&h->hold)));
+    char peer[ADDRESS_TEXT_MAX], id[STATS_ID_MAX];
+    struct xchg *x = httphold_xchg(h);
+    struct str from = xchg_peer(x, peer), conn = stats_conn_id(h->proxy->stats, x->live, id);
+    log_warn("client reads too slowly, its link makes up for what is dropped: %.*s from=%.*s%s%.*s channel=%.*s",
+             (int)h->uri_len, h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn),
+             STR_ARG(hold_channel(&h->hold)));
 }
 
 /* Only the origin has M for this client now. */
@@ -86,6 +89,7 @@ lose(struct httphold *h, const struct msg *m)
     if (!f->lost)
         warn_lost(h);
     f->lost = true;
+    httphold_count(h, STATS_DROPPED_QUEUE, 1);
     f->ending = f->ending || m->format->action == ACTION_CLOSE;
 }
 
@@ -143,7 +147,7 @@ static void
 on_limit(struct httphold *h, const struct msg *m)
 {
     if (!follow_possible(h)) {
-        httphold_cut_slow(h);
+        httphold_cut_slow(h, 1);
         return;
     }
     lose(h, m);
@@ -175,6 +179,8 @@ take_next(struct httphold *h, struct sub *sub, struct msg *m, struct batch *b)
         return;
     }
     mark_delivered(h, sub, m);
+    if (passed == NULL)
+        httphold_count(h, STATS_DROPPED_FILTER, 1);
     if (passed != NULL && action == ACTION_SEND && passed->payload.len > 0) {
         b->pieces[b->n] = (struct xchg_piece){passed->payload, passed->framed, &passed->shared};
         b->own[b->n++] = passed;
@@ -253,7 +259,7 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
             used = 0;
         }
         if (used == 0 && is_too_slow(h, m->framed.len)) {
-            httphold_cut_slow(h);
+            httphold_cut_slow(h, n - i);
             return;
         }
         pieces[used++] = (struct xchg_piece){m->payload, m->framed, &m->shared};

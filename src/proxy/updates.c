@@ -109,11 +109,11 @@ on_task(struct task *t)
 {
     struct updates *us = container_of(t, struct updates, task);
     struct update *u;
-    for (size_t n = us->urgent.n; n > 0 && (u = first(&us->urgent)) != NULL; n--) {
+    for (unsigned n = 0; n < UPDATES_BATCH && (u = first(&us->urgent)) != NULL; n++) {
         leave_list(u);
         u->cb(u);
     }
-    for (size_t n = us->ready.n; n > 0 && (u = first(&us->ready)) != NULL; n--) {
+    for (unsigned n = 0; n < UPDATES_BATCH && (u = first(&us->ready)) != NULL; n++) {
         leave_list(u);
         u->cb(u);
     }

@@ -1,6 +1,6 @@
 /* updates.h - when a hold's origin is asked again (spec: publishing 7, end).
  *
- *   urgent ----------------------------------------------> cb
+ *   urgent, a hundred a turn of the loop ----------------> cb
  *   low ---> group, a hundred every tenth of a second ---> origin, a hundred at a time ---> cb ... updates_done()
  *
  * The first of a group starts a tenth of a second after it was queued, so that what is caused by the same event goes

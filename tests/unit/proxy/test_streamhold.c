@@ -162,7 +162,7 @@ begin(const char *lines)
 {
     static const char *const route_lines[] = {"*,debug test"};
     static const struct channels_settings settings = {0, false};
-    static const struct channels_ops ops = {NULL, on_last, NULL};
+    static const struct channels_ops ops = {.on_last = on_last};
     struct route_query q = {.host = STR("x"), .path = STR("/")};
     struct clientreq req = {.method = STR("GET"), .authority = STR("host.test"), .path = STR("/dir/page")};
     struct headers h;
