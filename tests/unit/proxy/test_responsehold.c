@@ -199,6 +199,7 @@ begin(const char *lines)
     routes = routes_new(NULL, route_lines, 1);
     CHECK_INT(routes_load(routes, NULL), 0);
     route = routes_find(routes, &q);
+    proxy.routes = routes;
     memset(&client, 0, sizeof client);
     memset(&origin, 0, sizeof origin);
     client.x.ops = &xchg_ops;
