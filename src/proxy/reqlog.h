@@ -16,7 +16,8 @@ struct reqlog {
     int code;      /* with REQLOG_DONE */
     uint64_t size; /* bytes of the body sent */
     bool retry;
-    uint64_t began; /* ms of the monotonic clock: the request was there */
+    const struct headers *sent; /* to the origin, for their Grip-Last; NULL: there is none */
+    uint64_t began;             /* ms of the monotonic clock: the request was there */
     bool has_origin_time;
     uint64_t origin_time; /* ms from asking the origin to the head of its answer */
 };

@@ -750,7 +750,7 @@ TEST(a_request_without_progress_ends_after_its_time)
     turns(2);
     loop_advance(loop, 1799000);
     CHECK_INT(u.gone, 0);
-    loop_advance(loop, 2000);
+    loop_advance(loop, 4000);
     CHECK_INT(u.gone, 1);
     end();
 }
@@ -765,7 +765,7 @@ TEST(what_is_sent_is_progress)
         xchg_send_str(u.x, STR("x"));
     }
     CHECK_INT(u.gone, 0);
-    loop_advance(loop, 1801000);
+    loop_advance(loop, 1804000);
     CHECK_INT(u.gone, 1);
     end();
 }
