@@ -509,8 +509,10 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
-    if (p->loop != NULL)
+    if (p->loop != NULL) {
         loop_timer_stop(p->loop, &p->stop);
+        loop_timer_stop(p->loop, &p->trim);
+    }
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
