@@ -45,7 +45,7 @@ struct h1server {
     struct h1server_ops ops;
     void *arg;
     struct list conns;     /* of h1conn; owned */
-    struct list ready;     /* of h1conn: the answer has ended, what is pending can be parsed; owned */
+    struct list ready;     /* of h1conn: what is pending can be parsed, or the client's end looked at; owned */
     struct task task;      /* serves READY, and sends CORKED */
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
@@ -316,6 +316,17 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     return sent(c, rc);
 }
 
+/* Look at what is pending, and at the end of the client's input, in the next turn. */
+static void
+wake(struct h1conn *c)
+{
+    struct h1server *s = c->server;
+    list_remove(&s->conns, &c->in_server);
+    list_push_back(&s->ready, &c->in_server);
+    c->ready = true;
+    loop_later(s->loop, &s->task);
+}
+
 /* Go on with the next request, or close. */
 static void
 next_request(struct h1conn *c)
@@ -331,10 +342,7 @@ next_request(struct h1conn *c)
     if (c->parser != NULL)
         http1_begin(c->parser);
     if (c->pending != NULL || c->conn.eof) {
-        list_remove(&s->conns, &c->in_server);
-        list_push_back(&s->ready, &c->in_server);
-        c->ready = true;
-        loop_later(s->loop, &s->task);
+        wake(c);
         return;
     }
     conn_resume(&c->conn);
@@ -407,6 +415,8 @@ h1_park(struct xchg *x)
     struct h1conn *c = of_xchg(x);
     struct h1server *s = c->server;
     c->parked = true;
+    if (c->conn.eof && !c->ready)
+        wake(c); /* that was a half-close; for who waits so long it means that nobody is there */
     if (c->state == H1_BODY) {
         conn_resume(&c->conn); /* the rest of the body is read over */
     } else if (c->parser != NULL && !c->parsing) {
@@ -584,11 +594,11 @@ static void
 parse_pending(struct h1conn *c)
 {
     struct buf *pending = c->pending;
-    c->pending = NULL;
-    if (pending == NULL) {
+    if (pending == NULL || c->state == H1_WAIT) {
         on_eof(&c->conn);
         return;
     }
+    c->pending = NULL;
     conn_resume(&c->conn);
     parse(c, buf_str(pending));
     buf_clear(pending);

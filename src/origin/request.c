@@ -1,8 +1,8 @@
 #include "origin/request.h"
 
 #include "base/clock.h"
-#include "base/map.h"
 #include "io/resolver.h"
+#include "origin/failures.h"
 #include "origin/pool.h"
 #include "origin/testorigin.h"
 
@@ -11,14 +11,7 @@
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
     DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
-    FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
-};
-
-struct failed_target {
-    struct map_node node;
-    uint64_t until; /* ms */
-    char key[];
 };
 
 struct origin {
@@ -27,7 +20,7 @@ struct origin {
     struct resolver *resolver; /* borrowed */
     struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
-    struct map failed;         /* of failed_target, by the target's text; owned */
+    struct failures failures;  /* owned */
     struct buf head;           /* for composing requests */
     struct buf key;            /* for composing keys of the pool */
 };
@@ -63,40 +56,6 @@ static void next_target(struct request *r);
 static void connect_next(struct request *r);
 static void connect_target(struct request *r);
 static void send_request(struct request *r);
-
-/* targets that failed lately */
-
-static bool
-failed_lately(struct origin *o, const struct target *t)
-{
-    struct map_node *node = map_find(&o->failed, str_c(t->text));
-    struct failed_target *f;
-    if (node == NULL)
-        return false;
-    f = container_of(node, struct failed_target, node);
-    if (clock_now() < f->until)
-        return true;
-    map_remove(&o->failed, node);
-    mem_free(f);
-    return false;
-}
-
-static void
-note_failure(struct origin *o, const struct target *t)
-{
-    struct str key = str_c(t->text);
-    struct map_node *node = map_find(&o->failed, key);
-    struct failed_target *f;
-    if (node == NULL) {
-        f = mem_alloc(sizeof *f + key.len);
-        memcpy(f->key, key.ptr, key.len);
-        f->node.key = str_of(f->key, key.len);
-        map_add(&o->failed, &f->node);
-    } else {
-        f = container_of(node, struct failed_target, node);
-    }
-    f->until = clock_now() + FAILED_MS;
-}
 
 /* ending */
 
@@ -179,7 +138,7 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
     if (why != r->why)
         snprintf(r->why, sizeof r->why, "%s", why);
     if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
-        note_failure(r->origin, r->target);
+        failures_note(&r->origin->failures, str_c(r->target->text));
     next_target(r);
 }
 
@@ -553,7 +512,7 @@ choose(struct request *r)
         struct target *t = &r->spec->targets[i];
         if (r->tried & (uint64_t)1 << i)
             continue;
-        if (r->spec->n_targets == 1 || !failed_lately(r->origin, t))
+        if (r->spec->n_targets == 1 || !failures_lately(&r->origin->failures, str_c(t->text)))
             return t;
         if (late == NULL)
             late = t;
@@ -675,7 +634,7 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     o->settings = *settings;
     o->resolver = resolver;
     o->pool = pool_new(l, settings->max_idle);
-    map_init(&o->failed);
+    failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 4096);
     return o;
@@ -693,14 +652,6 @@ origin_trim(struct origin *o)
     pool_trim(o->pool);
 }
 
-static void
-free_failed(struct map_node *node, void *arg)
-{
-    struct failed_target *f = container_of(node, struct failed_target, node);
-    map_remove(arg, node);
-    mem_free(f);
-}
-
 void
 origin_shed(struct origin *o)
 {
@@ -711,8 +662,7 @@ void
 origin_free(struct origin *o)
 {
     pool_free(o->pool);
-    map_each(&o->failed, free_failed, &o->failed);
-    map_clear(&o->failed);
+    failures_clear(&o->failures);
     buf_clear(&o->head);
     buf_clear(&o->key);
     mem_free(o);
