@@ -10,6 +10,12 @@
 #include "io/loop.h"
 
 struct h1server;
+struct tls_server;
+
+/* How the connections of a listening socket begin. */
+struct h1server_port {
+    struct tls_server *tls; /* borrowed; NULL: plain */
+};
 
 struct h1server_settings {
     size_t max_head;           /* bytes of a request's head */
@@ -32,8 +38,8 @@ struct h1server *h1server_new(struct loop *l, const struct h1server_settings *se
                               void *arg);
 /* All connections are cut. */
 void h1server_free(struct h1server *s);
-/* Take over an accepted socket. */
-void h1server_accept(struct h1server *s, int fd);
+/* Take over an accepted socket. PORT is borrowed as long as the connection lasts. */
+void h1server_accept(struct h1server *s, int fd, const struct h1server_port *port);
 /* Connections open now. */
 size_t h1server_count(const struct h1server *s);
 /* No further requests: close what is idle now, and every other connection after its answer. */

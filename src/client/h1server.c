@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/conn.h"
+#include "io/tls.h"
 
 #include <malloc.h>
 
@@ -564,10 +565,13 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
+    char peer[ADDRESS_TEXT_MAX];
+    if (conn->connecting)
+        log_debug("client from=%s: %s", conn_peer(conn, peer).ptr, why);
     close_conn(container_of(conn, struct h1conn, conn), why);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL, NULL};
 
 /* the server */
 
@@ -601,8 +605,20 @@ h1server_free(struct h1server *s)
     mem_free(s);
 }
 
+static void
+start_tls(struct h1conn *c, const struct h1server_port *port)
+{
+    struct tls *tls = tls_accept(port->tls);
+    if (tls == NULL) {
+        close_conn(c, "no memory");
+        return;
+    }
+    c->xchg.secure = true;
+    conn_start_tls(&c->conn, tls);
+}
+
 void
-h1server_accept(struct h1server *s, int fd)
+h1server_accept(struct h1server *s, int fd, const struct h1server_port *port)
 {
     struct h1conn *c = mem_zalloc(sizeof *c);
     c->server = s;
@@ -612,6 +628,8 @@ h1server_accept(struct h1server *s, int fd)
     loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
+    if (port->tls != NULL)
+        start_tls(c, port);
 }
 
 size_t

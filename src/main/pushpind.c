@@ -10,6 +10,7 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/resolver.h"
+#include "io/tls.h"
 #include "io/watch.h"
 #include "io/zsock.h"
 #include "main/options.h"
@@ -20,6 +21,7 @@
 #include "pub/publish.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +37,13 @@ enum {
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
+};
+
+/* A socket that clients connect to. */
+struct client_port {
+    struct pushpind *pushpind;
+    struct listener *listener; /* NULL once we stop */
+    struct h1server_port port;
 };
 
 struct pushpind {
@@ -55,8 +64,9 @@ struct pushpind {
     struct h1server *clients;
     struct control *control;
     struct h1server *publishers; /* connections to the control port */
-    struct listener **listeners; /* of clients */
-    unsigned n_listeners;
+    struct tls_certs *certs;
+    struct client_port *ports; /* where clients come in */
+    unsigned n_ports;
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
     struct timer stop; /* set while stopping */
@@ -100,15 +110,16 @@ static void
 pace_listeners(struct pushpind *p)
 {
     bool full = h1server_count(p->clients) >= p->max_clients;
-    for (unsigned i = 0; i < p->n_listeners; i++)
-        listener_pause(p->listeners[i], full);
+    for (unsigned i = 0; i < p->n_ports; i++)
+        listener_pause(p->ports[i].listener, full);
 }
 
 static void
 on_client(void *arg, int fd)
 {
-    struct pushpind *p = arg;
-    h1server_accept(p->clients, fd);
+    struct client_port *port = arg;
+    struct pushpind *p = port->pushpind;
+    h1server_accept(p->clients, fd, &port->port);
     if (h1server_count(p->clients) >= p->max_clients)
         pace_listeners(p);
 }
@@ -137,6 +148,47 @@ on_client_closed(void *arg)
 
 static const struct h1server_ops client_ops = {on_request, on_bad_request, on_client_closed};
 
+static bool
+uses_tls(const struct config *c)
+{
+    for (unsigned i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].tls)
+            return true;
+    return false;
+}
+
+static void
+open_certs(struct pushpind *p)
+{
+    char dir[PATH_MAX];
+    snprintf(dir, sizeof dir, "%s/runner/certs", p->config->dir);
+    p->certs = tls_certs_new(dir);
+}
+
+static void
+warn_no_default(const struct pushpind *p, unsigned port)
+{
+    log_warn("no certificate default_%u.crt and .key in %s/runner/certs: TLS clients of port %u have to ask for a name "
+             "that has one",
+             port, p->config->dir, port);
+}
+
+static int
+open_port(struct pushpind *p, const struct config_listener *l, struct client_port *port, struct err *e)
+{
+    struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
+    port->pushpind = p;
+    if (l->tls && (port->port.tls = tls_server_new(p->certs, l->port, e)) == NULL)
+        return -1;
+    port->listener = listener_new(p->loop, &spec, on_client, port, e);
+    if (port->listener == NULL)
+        return -1;
+    log_info("listening on %s", listener_name(port->listener));
+    if (l->tls && !tls_server_has_default(port->port.tls))
+        warn_no_default(p, l->port);
+    return 0;
+}
+
 static int
 open_listeners(struct pushpind *p, struct err *e)
 {
@@ -145,20 +197,13 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .idle_timeout = (unsigned)c->client_idle_timeout,
                                          .activity_timeout = (unsigned)c->activity_timeout};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
-    for (unsigned i = 0; i < c->n_listeners; i++) {
-        const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
-        if (l->tls) {
-            err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
+    p->ports = mem_zalloc(c->n_listeners * sizeof *p->ports);
+    open_certs(p);
+    for (unsigned i = 0; i < c->n_listeners; i++, p->n_ports++)
+        if (open_port(p, &c->listeners[i], &p->ports[i], e) != 0)
             return -1;
-        }
-        p->listeners[i] = listener_new(p->loop, &spec, on_client, p, e);
-        if (p->listeners[i] == NULL)
-            return -1;
-        p->n_listeners++;
-        log_info("listening on %s", listener_name(p->listeners[i]));
-    }
+    if (uses_tls(c))
+        tls_certs_check(p->certs, LOG_WARN);
     return 0;
 }
 
@@ -167,8 +212,9 @@ open_listeners(struct pushpind *p, struct err *e)
 static void
 on_publisher(void *arg, int fd)
 {
+    static const struct h1server_port port = {.tls = NULL};
     struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd);
+    h1server_accept(p->publishers, fd, &port);
 }
 
 static void
@@ -356,8 +402,11 @@ on_stop_timer(struct timer *t)
 static void
 free_listeners(struct pushpind *p)
 {
-    while (p->n_listeners > 0)
-        listener_free(p->listeners[--p->n_listeners]);
+    for (unsigned i = 0; i < p->n_ports; i++) {
+        if (p->ports[i].listener != NULL)
+            listener_free(p->ports[i].listener);
+        p->ports[i].listener = NULL;
+    }
     if (p->control_listener != NULL)
         listener_free(p->control_listener);
     p->control_listener = NULL;
@@ -407,6 +456,7 @@ on_reload(int signo, void *arg)
     log_reopen();
     log_info("reloading");
     reload_config(p);
+    tls_certs_reload(p->certs);
     routes_load(p->routes, NULL);
 }
 
@@ -478,10 +528,35 @@ end(struct pushpind *p)
     } else if (p->routes != NULL) {
         routes_free(p->routes);
     }
-    mem_free(p->listeners);
+    for (unsigned i = 0; i < p->n_ports; i++)
+        if (p->ports[i].port.tls != NULL)
+            tls_server_free(p->ports[i].port.tls);
+    if (p->certs != NULL)
+        tls_certs_free(p->certs);
+    mem_free(p->ports);
     if (p->config != NULL)
         config_free(p->config);
     mem_free(p->options.routes);
+}
+
+static int
+check_certs(struct pushpind *p)
+{
+    const struct config *c = p->config;
+    unsigned bad = 0;
+    struct err e;
+    if (!uses_tls(c))
+        return 0;
+    open_certs(p);
+    bad = tls_certs_check(p->certs, LOG_ERR);
+    for (unsigned i = 0; i < c->n_listeners; i++) {
+        struct tls_server *s = c->listeners[i].tls ? tls_server_new(p->certs, c->listeners[i].port, &e) : NULL;
+        if (s != NULL && !tls_server_has_default(s))
+            warn_no_default(p, c->listeners[i].port);
+        if (s != NULL)
+            tls_server_free(s);
+    }
+    return bad > 0 ? -1 : 0;
 }
 
 /* --check: would a start accept all of it? */
@@ -498,7 +573,7 @@ check(struct pushpind *p)
         log_err("%s", e.text);
         rc = 1;
     }
-    if (skipped > 0)
+    if (skipped > 0 || check_certs(p) != 0)
         rc = 1;
     puts(rc == 0 ? "configuration and routes are good" : "configuration or routes have errors, see above");
     return rc;

@@ -141,7 +141,7 @@ on_connected(struct conn *conn)
         c->ops->on_connected(c->user);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected};
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected, NULL};
 
 struct h1client *
 h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops, void *user)
