@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 enum {
-    SESSIONS = 1000,  /* kept at most; the oldest makes room */
+    SESSIONS = 256,   /* kept at most; the oldest makes room */
     ROOTS_MS = 60000, /* between two looks whether the system's roots have changed */
     NAME_LEN = 253    /* bytes of a host name */
 };

@@ -35,9 +35,9 @@ struct h1client {
     bool closed;
 };
 
-/* Begin to connect: on_connected or on_fail follows. NULL with errno. */
-struct h1client *h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops,
-                              void *user);
+/* Begin to connect: on_connected or on_fail follows. NULL with errno. TLS (NULL: plain) is taken over. */
+struct h1client *h1client_new(struct loop *l, const struct address *to, struct tls *tls, size_t max_head,
+                              const struct h1client_ops *ops, void *user);
 /* Begin a request on a connected client. */
 void h1client_begin(struct h1client *c, bool to_head);
 void h1client_close(struct h1client *c);

@@ -1,8 +1,10 @@
 #include "origin/request.h"
 
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/log.h"
 #include "io/resolver.h"
+#include "io/tls.h"
+#include "origin/failures.h"
 #include "origin/pool.h"
 #include "origin/testorigin.h"
 
@@ -10,14 +12,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
-    FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
-};
-
-struct failed_target {
-    struct map_node node;
-    uint64_t until; /* ms */
-    char key[];
 };
 
 struct origin {
@@ -25,8 +20,9 @@ struct origin {
     struct origin_settings settings;
     struct resolver *resolver; /* borrowed */
     struct pool *pool;         /* owned */
-    struct map failed;         /* of failed_target, by the target's text; owned */
-    struct buf head;           /* for composing requests */
+    struct tls_client *tls;    /* owned */
+    struct failures failures;  /* by failure_key() */
+    struct buf head, key;      /* for composing requests and keys */
 };
 
 struct request {
@@ -57,38 +53,48 @@ static void connect_next(struct request *r);
 static void connect_target(struct request *r);
 static void send_request(struct request *r);
 
-/* targets that failed lately */
+/* targets */
 
-static bool
-failed_lately(struct origin *o, const struct target *t)
+/* The name that a target with TLS goes by: the host of the URI without its port. */
+static struct str
+server_name(const struct request *r, const struct target *t)
 {
-    struct map_node *node = map_find(&o->failed, str_c(t->text));
-    struct failed_target *f;
-    if (node == NULL)
-        return false;
-    f = container_of(node, struct failed_target, node);
-    if (clock_now() < f->until)
-        return true;
-    map_remove(&o->failed, node);
-    mem_free(f);
-    return false;
+    struct str host = t->as_host != NULL ? str_c(t->as_host) : r->spec->host;
+    ptrdiff_t end;
+    if (t->trust_connect_host && t->host != NULL)
+        return str_c(t->host);
+    if (str_starts(host, STR("["))) {
+        end = str_chr(host, ']');
+        return str_sub(host, 1, end > 0 ? (size_t)end - 1 : 0);
+    }
+    end = str_chr(host, ':');
+    return end < 0 ? host : str_sub(host, 0, (size_t)end);
 }
 
-static void
-note_failure(struct origin *o, const struct target *t)
+/* What a connection to the target has to be the same in, to be used instead of another. Gone with the next call. */
+static struct str
+target_key(struct request *r, const struct target *t)
 {
-    struct str key = str_c(t->text);
-    struct map_node *node = map_find(&o->failed, key);
-    struct failed_target *f;
-    if (node == NULL) {
-        f = mem_alloc(sizeof *f + key.len);
-        memcpy(f->key, key.ptr, key.len);
-        f->node.key = str_of(f->key, key.len);
-        map_add(&o->failed, &f->node);
-    } else {
-        f = container_of(node, struct failed_target, node);
-    }
-    f->until = clock_now() + FAILED_MS;
+    struct buf *b = &r->origin->key;
+    struct str name;
+    if (!t->ssl)
+        return str_c(t->text);
+    name = server_name(r, t);
+    b->len = 0;
+    buf_addf(b, "%s %.*s ", t->insecure ? "tls-insecure" : "tls", STR_ARG(name));
+    str_lower(b->ptr, b->len);
+    buf_adds(b, str_c(t->text));
+    return buf_str(b);
+}
+
+/* The same for failures. Whoever asks must not be able to make up names for them. */
+static struct str
+failure_key(struct request *r, const struct target *t)
+{
+    struct buf *b = &r->origin->key;
+    b->len = 0;
+    buf_addf(b, "%d%d %s", t->ssl, t->insecure, t->text);
+    return buf_str(b);
 }
 
 /* ending */
@@ -160,8 +166,10 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
         h1client_close(r->client);
     r->client = NULL;
     r->failure = failure;
-    snprintf(r->why, sizeof r->why, "%s", why);
-    note_failure(r->origin, r->target);
+    if (why != r->why)
+        snprintf(r->why, sizeof r->why, "%s", why);
+    if (!failures_note(&r->origin->failures, failure_key(r, r->target)))
+        log_info("target %s failed: %s", r->target->text, r->why);
     next_target(r);
 }
 
@@ -200,7 +208,7 @@ on_end(void *user)
     bool all_sent = r->spec->body->complete && conn_queued(&c->conn) == 0;
     r->client = NULL;
     if (c->reused && all_sent)
-        pool_put(r->origin->pool, str_c(r->target->text), c);
+        pool_put(r->origin->pool, target_key(r, r->target), c);
     else
         h1client_close(c);
     finish(r);
@@ -368,13 +376,26 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+static struct tls *
+start_tls(struct request *r, struct err *e)
+{
+    const struct target *t = r->target;
+    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, target_key(r, t), e);
+}
+
 static void
 connect_next(struct request *r)
 {
     struct origin *o = r->origin;
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
-        r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        struct tls *tls = NULL;
+        struct err e;
+        if (r->target->ssl && (tls = start_tls(r, &e)) == NULL) {
+            snprintf(r->why, sizeof r->why, "TLS handshake failed: %.100s", e.text);
+            break;
+        }
+        r->client = h1client_new(o->loop, a, tls, o->settings.max_head, &client_ops, r);
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -438,7 +459,7 @@ static bool
 take_pooled(struct request *r)
 {
     struct h1client *c;
-    while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
+    while ((c = pool_take(r->origin->pool, target_key(r, r->target), &client_ops, r)) != NULL) {
         if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
@@ -459,7 +480,7 @@ choose(struct request *r)
         struct target *t = &r->spec->targets[i];
         if (r->tried & (uint64_t)1 << i)
             continue;
-        if (r->spec->n_targets == 1 || !failed_lately(r->origin, t))
+        if (r->spec->n_targets == 1 || !failures_has(&r->origin->failures, failure_key(r, t)))
             return t;
         if (late == NULL)
             late = t;
@@ -580,25 +601,20 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     o->settings = *settings;
     o->resolver = resolver;
     o->pool = pool_new(l, settings->max_idle);
-    map_init(&o->failed);
+    o->tls = tls_client_new();
+    failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
+    buf_init(&o->key, 1 << 24);
     return o;
-}
-
-static void
-free_failed(struct map_node *node, void *arg)
-{
-    struct failed_target *f = container_of(node, struct failed_target, node);
-    map_remove(arg, node);
-    mem_free(f);
 }
 
 void
 origin_free(struct origin *o)
 {
     pool_free(o->pool);
-    map_each(&o->failed, free_failed, &o->failed);
-    map_clear(&o->failed);
+    failures_clear(&o->failures);
     buf_clear(&o->head);
+    buf_clear(&o->key);
+    tls_client_free(o->tls);
     mem_free(o);
 }
