@@ -10,11 +10,15 @@
 #include "io/loop.h"
 
 struct h1server;
+struct address_range;
 struct tls_server;
 
 /* How the connections of a listening socket begin. */
 struct h1server_port {
-    struct tls_server *tls; /* borrowed; NULL: plain */
+    struct tls_server *tls;              /* borrowed; NULL: plain */
+    bool proxy;                          /* they begin with a header of the PROXY protocol */
+    const struct address_range *trusted; /* borrowed; from whom alone it is taken */
+    unsigned n_trusted;
 };
 
 struct h1server_settings {

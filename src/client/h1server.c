@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/conn.h"
+#include "client/preface.h"
 #include "io/tls.h"
 
 #include <malloc.h>
@@ -571,7 +571,38 @@ on_error(struct conn *conn, const char *why)
     close_conn(container_of(conn, struct h1conn, conn), why);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL, NULL};
+static void
+start_tls(struct h1conn *c, const struct h1server_port *port)
+{
+    struct tls *tls = tls_accept(port->tls);
+    if (tls == NULL) {
+        close_conn(c, "no memory");
+        return;
+    }
+    c->xchg.secure = true;
+    conn_start_tls(&c->conn, tls);
+}
+
+static size_t
+on_preface(struct conn *conn, void *preface, struct str data)
+{
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    struct preface *p = preface;
+    const struct h1server_port *port = p->port;
+    char peer[ADDRESS_TEXT_MAX];
+    size_t used;
+    struct err e;
+    enum proxyproto_result r = preface_read(p, conn, data, &used, &e);
+    if (r == PROXYPROTO_BAD) {
+        log_info("connection refused from=%s: %s", conn_peer(conn, peer).ptr, e.text);
+        close_conn(c, e.text);
+    } else if (r == PROXYPROTO_DONE && port->tls != NULL) {
+        start_tls(c, port);
+    }
+    return used;
+}
+
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL, on_preface};
 
 /* the server */
 
@@ -605,22 +636,12 @@ h1server_free(struct h1server *s)
     mem_free(s);
 }
 
-static void
-start_tls(struct h1conn *c, const struct h1server_port *port)
-{
-    struct tls *tls = tls_accept(port->tls);
-    if (tls == NULL) {
-        close_conn(c, "no memory");
-        return;
-    }
-    c->xchg.secure = true;
-    conn_start_tls(&c->conn, tls);
-}
-
 void
 h1server_accept(struct h1server *s, int fd, const struct h1server_port *port)
 {
     struct h1conn *c = mem_zalloc(sizeof *c);
+    char peer[ADDRESS_TEXT_MAX];
+    struct err e;
     c->server = s;
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();
@@ -628,8 +649,12 @@ h1server_accept(struct h1server *s, int fd, const struct h1server_port *port)
     loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
-    if (port->tls != NULL)
+    if (port->proxy && preface_begin(&c->conn, port, &e) != 0) {
+        log_info("connection refused from=%s: %s", conn_peer(&c->conn, peer).ptr, e.text);
+        close_conn(c, e.text);
+    } else if (port->tls != NULL && !port->proxy) {
         start_tls(c, port);
+    }
 }
 
 size_t

@@ -10,10 +10,10 @@
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/resolver.h"
-#include "io/tls.h"
 #include "io/watch.h"
 #include "io/zsock.h"
 #include "main/options.h"
+#include "main/ports.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
@@ -21,7 +21,6 @@
 #include "pub/publish.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,13 +36,6 @@ enum {
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
-};
-
-/* A socket that clients connect to. */
-struct client_port {
-    struct pushpind *pushpind;
-    struct listener *listener; /* NULL once we stop */
-    struct h1server_port port;
 };
 
 struct pushpind {
@@ -63,10 +55,8 @@ struct pushpind {
     struct proxy *proxy;
     struct h1server *clients;
     struct control *control;
-    struct h1server *publishers; /* connections to the control port */
-    struct tls_certs *certs;
-    struct client_port *ports; /* where clients come in */
-    unsigned n_ports;
+    struct h1server *publishers;       /* connections to the control port */
+    struct ports *ports;               /* where clients come in */
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
     struct timer stop; /* set while stopping */
@@ -110,16 +100,13 @@ static void
 pace_listeners(struct pushpind *p)
 {
     bool full = h1server_count(p->clients) >= p->max_clients;
-    for (unsigned i = 0; i < p->n_ports; i++)
-        listener_pause(p->ports[i].listener, full);
+    ports_pause(p->ports, full);
 }
 
 static void
-on_client(void *arg, int fd)
+on_client(void *arg)
 {
-    struct client_port *port = arg;
-    struct pushpind *p = port->pushpind;
-    h1server_accept(p->clients, fd, &port->port);
+    struct pushpind *p = arg;
     if (h1server_count(p->clients) >= p->max_clients)
         pace_listeners(p);
 }
@@ -148,47 +135,6 @@ on_client_closed(void *arg)
 
 static const struct h1server_ops client_ops = {on_request, on_bad_request, on_client_closed};
 
-static bool
-uses_tls(const struct config *c)
-{
-    for (unsigned i = 0; i < c->n_listeners; i++)
-        if (c->listeners[i].tls)
-            return true;
-    return false;
-}
-
-static void
-open_certs(struct pushpind *p)
-{
-    char dir[PATH_MAX];
-    snprintf(dir, sizeof dir, "%s/runner/certs", p->config->dir);
-    p->certs = tls_certs_new(dir);
-}
-
-static void
-warn_no_default(const struct pushpind *p, unsigned port)
-{
-    log_warn("no certificate default_%u.crt and .key in %s/runner/certs: TLS clients of port %u have to ask for a name "
-             "that has one",
-             port, p->config->dir, port);
-}
-
-static int
-open_port(struct pushpind *p, const struct config_listener *l, struct client_port *port, struct err *e)
-{
-    struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
-    port->pushpind = p;
-    if (l->tls && (port->port.tls = tls_server_new(p->certs, l->port, e)) == NULL)
-        return -1;
-    port->listener = listener_new(p->loop, &spec, on_client, port, e);
-    if (port->listener == NULL)
-        return -1;
-    log_info("listening on %s", listener_name(port->listener));
-    if (l->tls && !tls_server_has_default(port->port.tls))
-        warn_no_default(p, l->port);
-    return 0;
-}
-
 static int
 open_listeners(struct pushpind *p, struct err *e)
 {
@@ -197,14 +143,8 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .idle_timeout = (unsigned)c->client_idle_timeout,
                                          .activity_timeout = (unsigned)c->activity_timeout};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    p->ports = mem_zalloc(c->n_listeners * sizeof *p->ports);
-    open_certs(p);
-    for (unsigned i = 0; i < c->n_listeners; i++, p->n_ports++)
-        if (open_port(p, &c->listeners[i], &p->ports[i], e) != 0)
-            return -1;
-    if (uses_tls(c))
-        tls_certs_check(p->certs, LOG_WARN);
-    return 0;
+    p->ports = ports_new(p->loop, c, p->clients, on_client, p, e);
+    return p->ports != NULL ? 0 : -1;
 }
 
 /* publishers */
@@ -212,9 +152,9 @@ open_listeners(struct pushpind *p, struct err *e)
 static void
 on_publisher(void *arg, int fd)
 {
-    static const struct h1server_port port = {.tls = NULL};
+    static const struct h1server_port plain = {.tls = NULL};
     struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd, &port);
+    h1server_accept(p->publishers, fd, &plain);
 }
 
 static void
@@ -402,11 +342,8 @@ on_stop_timer(struct timer *t)
 static void
 free_listeners(struct pushpind *p)
 {
-    for (unsigned i = 0; i < p->n_ports; i++) {
-        if (p->ports[i].listener != NULL)
-            listener_free(p->ports[i].listener);
-        p->ports[i].listener = NULL;
-    }
+    if (p->ports != NULL)
+        ports_close(p->ports);
     if (p->control_listener != NULL)
         listener_free(p->control_listener);
     p->control_listener = NULL;
@@ -456,7 +393,7 @@ on_reload(int signo, void *arg)
     log_reopen();
     log_info("reloading");
     reload_config(p);
-    tls_certs_reload(p->certs);
+    ports_reload(p->ports);
     routes_load(p->routes, NULL);
 }
 
@@ -495,6 +432,8 @@ end(struct pushpind *p)
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
+    if (p->ports != NULL)
+        ports_free(p->ports);
     if (p->publishers != NULL)
         h1server_free(p->publishers);
     if (p->control != NULL)
@@ -528,35 +467,9 @@ end(struct pushpind *p)
     } else if (p->routes != NULL) {
         routes_free(p->routes);
     }
-    for (unsigned i = 0; i < p->n_ports; i++)
-        if (p->ports[i].port.tls != NULL)
-            tls_server_free(p->ports[i].port.tls);
-    if (p->certs != NULL)
-        tls_certs_free(p->certs);
-    mem_free(p->ports);
     if (p->config != NULL)
         config_free(p->config);
     mem_free(p->options.routes);
-}
-
-static int
-check_certs(struct pushpind *p)
-{
-    const struct config *c = p->config;
-    unsigned bad = 0;
-    struct err e;
-    if (!uses_tls(c))
-        return 0;
-    open_certs(p);
-    bad = tls_certs_check(p->certs, LOG_ERR);
-    for (unsigned i = 0; i < c->n_listeners; i++) {
-        struct tls_server *s = c->listeners[i].tls ? tls_server_new(p->certs, c->listeners[i].port, &e) : NULL;
-        if (s != NULL && !tls_server_has_default(s))
-            warn_no_default(p, c->listeners[i].port);
-        if (s != NULL)
-            tls_server_free(s);
-    }
-    return bad > 0 ? -1 : 0;
 }
 
 /* --check: would a start accept all of it? */
@@ -573,7 +486,7 @@ check(struct pushpind *p)
         log_err("%s", e.text);
         rc = 1;
     }
-    if (skipped > 0 || check_certs(p) != 0)
+    if (skipped > 0 || ports_check(p->config) != 0)
         rc = 1;
     puts(rc == 0 ? "configuration and routes are good" : "configuration or routes have errors, see above");
     return rc;
