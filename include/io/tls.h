@@ -43,9 +43,9 @@ struct tls_client *tls_client_new(void);
 /* Its connections are closed before. */
 void tls_client_free(struct tls_client *c);
 /* The client's side of a new connection to the server NAME, a host name or an IP address without brackets. INSECURE:
- * whatever certificate it has. Connections with the same SESSION_KEY may resume each other's sessions, so it has to
- * tell apart whatever NAME and INSECURE do. NULL with E set. */
-struct tls *tls_connect(struct tls_client *c, struct str name, bool insecure, struct str session_key, struct err *e);
+ * whatever certificate it has. It resumes a session that one with the same NAME, INSECURE and PLACE had. NULL with E
+ * set. */
+struct tls *tls_connect(struct tls_client *c, struct str name, bool insecure, struct str place, struct err *e);
 
 /* Before it was handed over. */
 void tls_free(struct tls *t);

@@ -7,6 +7,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -153,7 +154,7 @@ set_name(SSL *ssl, const char *name)
 }
 
 struct tls *
-tls_connect(struct tls_client *c, struct str name, bool insecure, struct str session_key, struct err *e)
+tls_connect(struct tls_client *c, struct str name, bool insecure, struct str place, struct err *e)
 {
     char host[NAME_LEN + 1];
     struct session *session;
@@ -168,14 +169,15 @@ tls_connect(struct tls_client *c, struct str name, bool insecure, struct str ses
     host[name.len] = '\0';
     if (prepare(c, e) != 0)
         return NULL;
-    t = tls_new(c->ctx, session_key.len);
+    t = tls_new(c->ctx, 2 + name.len + place.len);
     if (t == NULL || set_name(t->ssl, host) != 1) {
         err_set(e, "invalid server name");
         if (t != NULL)
             tls_free(t);
         return NULL;
     }
-    memcpy(t->key, session_key.ptr, session_key.len);
+    /* with a session comes the trust that its first connection had */
+    snprintf(t->key, 3 + name.len + place.len, "%d%s %.*s", insecure, host, STR_ARG(place));
     t->client = c;
     SSL_set_verify(t->ssl, insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     SSL_set_connect_state(t->ssl);

@@ -380,7 +380,7 @@ static struct tls *
 start_tls(struct request *r, struct err *e)
 {
     const struct target *t = r->target;
-    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, target_key(r, t), e);
+    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, str_c(t->text), e);
 }
 
 static void
