@@ -414,14 +414,15 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
+    /* before anybody can know that we are there; they are looked at once the loop runs */
+    loop_on_signal(p->loop, SIGTERM, on_stop, p);
+    loop_on_signal(p->loop, SIGINT, on_stop, p);
+    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
     build_pub(p);
     if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
         return -1;
-    loop_on_signal(p->loop, SIGTERM, on_stop, p);
-    loop_on_signal(p->loop, SIGINT, on_stop, p);
-    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     return 0;
 }
 

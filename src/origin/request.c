@@ -315,7 +315,7 @@ on_timer(struct timer *t)
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
-        snprintf(r->why, sizeof r->why, "connection timed out");
+        snprintf(r->why, sizeof r->why, "%s timed out", r->target->ssl ? "connection or TLS handshake" : "connection");
         r->failure = REQUEST_TIMEOUT;
         connect_next(r);
         return;
