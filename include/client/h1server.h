@@ -8,6 +8,7 @@
 
 #include "client/xchg.h"
 #include "io/loop.h"
+#include "stats/stats.h"
 
 struct h1server;
 struct address_range;
@@ -23,9 +24,10 @@ struct h1server_port {
 
 struct h1server_settings {
     size_t max_head;           /* bytes of a request's head */
-    unsigned idle_timeout;     /* s; without a request, and until its head is complete */
-    unsigned activity_timeout; /* s; without progress in any other phase */
+    unsigned idle_timeout;     /* s; without a request, and until its head is complete; 0: none */
+    unsigned activity_timeout; /* s; without progress in any other phase; 0: none */
     bool allow_no_host;        /* take HTTP/1.1 requests without Host */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
 };
 
 struct h1server_ops {
@@ -42,7 +44,7 @@ struct h1server *h1server_new(struct loop *l, const struct h1server_settings *se
                               void *arg);
 /* All connections are cut. */
 void h1server_free(struct h1server *s);
-/* Take over an accepted socket. PORT is borrowed as long as the connection lasts. */
+/* Take over an accepted socket. PORT is borrowed as long as the connection lasts; NULL: plain. */
 void h1server_accept(struct h1server *s, int fd, const struct h1server_port *port);
 /* Connections open now. */
 size_t h1server_count(const struct h1server *s);

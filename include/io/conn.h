@@ -52,6 +52,8 @@ struct conn {
     int fd;                 /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, lingering : 1;
     bool connecting : 1; /* until the socket is connected and the handshake of TLS is over */
+    bool unread : 1;     /* paused, and bytes wait in the kernel, or in TLS */
+    bool moved : 1;      /* see conn_moved() */
 };
 
 /* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */
@@ -82,9 +84,11 @@ int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 bool conn_has_input(struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *c);
+/* Has the peer taken some of what was queued, or sent something while we linger, since this was asked last? */
+bool conn_moved(struct conn *c);
 
-/* Stop and go on reading. While stopped the end of the connection is noticed all the same, when the peer's
- * last bytes have been read before. */
+/* Stop and go on reading. While stopped the peer's end is noticed all the same when its last bytes have been read
+ * before, and an error always. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

@@ -33,6 +33,8 @@ void headers_copy(struct headers *h, const struct headers *from);
 struct str headers_get(const struct headers *h, struct str name);
 bool headers_has(const struct headers *h, struct str name);
 unsigned headers_count(const struct headers *h, struct str name);
+/* Bytes of all names and values. */
+size_t headers_size(const struct headers *h);
 void headers_remove(struct headers *h, struct str name);
 /* Every header whose name begins with PREFIX, in any case. */
 void headers_remove_prefix(struct headers *h, struct str prefix);
@@ -43,6 +45,9 @@ void headers_set(struct headers *h, struct str name, struct str value);
  * are trimmed, empty ones are skipped. When quoting is broken, the rest of the line is one element.
  * false: no element left. Spec: grip, "Header syntax". */
 bool header_element(struct str *rest, struct str *element);
+
+/* Append the elements of all headers called NAME as one list, ", " between them. */
+void headers_join(const struct headers *h, struct str name, struct buf *out);
 
 /* Is TOKEN one of the comma-separated tokens of any header called NAME? Case is ignored. */
 bool headers_list_has(const struct headers *h, struct str name, struct str token);

@@ -10,11 +10,14 @@
 
 #include "pub/channel.h"
 #include "pub/limit.h"
+#include "stats/stats.h"
 
 struct fanout;
 
 struct fanout *fanout_new(struct loop *l, const struct limit_settings *limits);
 void fanout_free(struct fanout *f);
+/* Count in S, borrowed. */
+void fanout_set_stats(struct fanout *f, struct stats *s);
 /* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
 void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */
@@ -22,5 +25,9 @@ void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
+/* More is published than can be delivered: publishers should wait (true), or go on (false). Called within fanout_item()
+ * and from the loop. */
+void fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg);
+bool fanout_full(const struct fanout *f);
 
 #endif

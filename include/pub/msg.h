@@ -4,7 +4,8 @@
  *           '---------framed--------'      a chunk, for chunked streams
  *                     'payload'            the same bytes: HTTP/1.0
  *
- * Unchanged after msg_new(). Who sends a msg passes &m->shared as the owner of the bytes. */
+ * Unchanged after msg_new(). PAYLOAD is the content to send; the format's own may have been rewritten. Who sends a msg
+ * passes &m->shared as the owner of the bytes. */
 #ifndef PUB_MSG_H
 #define PUB_MSG_H
 
@@ -16,10 +17,15 @@ struct msg {
     struct item *item;           /* reference held */
     const struct format *format; /* of the item: for a hold that writes its own head */
     struct str payload, framed;  /* views into data */
+    uint64_t at;                 /* us; when it was made */
     char data[];
 };
 
 struct msg *msg_new(struct item *item, enum format_kind kind);
+/* What an item counts for when F of it is sent: its size in blocks of BLOCK_SIZE bytes, more than 0. */
+unsigned msg_blocks(const struct item *item, const struct format *f, int block_size);
+/* M with other content, for one client. */
+struct msg *msg_rewrite(const struct msg *m, struct str content);
 
 static inline struct msg *
 msg_ref(struct msg *m)

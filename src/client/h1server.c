@@ -2,16 +2,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "client/preface.h"
 #include "io/tls.h"
 
-#include <malloc.h>
-
 enum {
     LINGER_MS = 2000,  /* for the client to read our last words */
-    TRIM_AFTER = 1000, /* closed connections after which memory is given back to the system */
-    TRIM_DELAY_MS = 200,
-    MAX_PIECES = 21 /* of one conn_sendv(), chunk heads and ends included */
+    LINGER_MAX_S = 30, /* the same while it still sends */
+    MAX_PIECES = 21    /* of one conn_sendv(), chunk heads and ends included */
 };
 
 enum h1_state {
@@ -30,6 +28,7 @@ struct h1conn {
     uint32_t active_at;            /* s of the monotonic clock: last progress in either direction */
     uint8_t state;                 /* enum h1_state */
     bool chunked : 1, no_body : 1; /* how the answer's body goes out */
+    bool until_close : 1;          /* nothing else tells where it ends */
     bool ended : 1;                /* the answer is complete */
     bool parsing : 1;              /* inside parse(), which needs the parser */
     bool parked : 1;
@@ -51,8 +50,6 @@ struct h1server {
     struct task task;      /* serves READY, and sends CORKED */
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
-    struct timer trim;
-    unsigned closed; /* since memory was last given back */
     bool stopping;
 };
 
@@ -72,7 +69,33 @@ seconds(void)
     return (uint32_t)(clock_now() / 1000);
 }
 
+/* counting */
+
+static inline void
+count(struct h1conn *c, enum stats_counter what, uint64_t n)
+{
+    stats_add(c->server->settings.stats, c->xchg.group, what, n);
+}
+
+static void
+end_counting(struct h1conn *c, enum stats_counter why)
+{
+    stats_conn_end(c->server->settings.stats, c->xchg.group, &c->xchg.live, why);
+}
+
 /* closing */
+
+static const char why_left[] = "client left", why_timeout[] = "timed out", why_stopping[] = "stopping";
+
+static enum stats_counter
+reason(const char *why)
+{
+    if (why == why_left)
+        return STATS_CLOSED_CLIENT;
+    if (why == why_timeout)
+        return STATS_CLOSED_TIMEOUT;
+    return why == why_stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_ERROR;
+}
 
 static void
 h1conn_free(void *ptr)
@@ -84,15 +107,7 @@ h1conn_free(void *ptr)
     }
     if (c->parser != NULL)
         http1_free(c->parser);
-    mem_free(c);
-}
-
-static void
-on_trim(struct timer *t)
-{
-    struct h1server *s = container_of(t, struct h1server, trim);
-    s->closed = 0;
-    malloc_trim(0);
+    slab_free(c, sizeof *c);
 }
 
 static void
@@ -104,8 +119,6 @@ forget(struct h1conn *c)
     list_remove(c->ready ? &s->ready : &s->conns, &c->in_server);
     loop_timer_stop(s->loop, &c->timer);
     c->state = H1_CLOSED;
-    if (++s->closed >= TRIM_AFTER)
-        loop_timer(s->loop, &s->trim, TRIM_DELAY_MS); /* once it is quiet again */
     loop_reap(s->loop, c, h1conn_free);
     if (s->ops.on_closed != NULL)
         s->ops.on_closed(s->arg);
@@ -118,6 +131,7 @@ part(struct h1conn *c, const char *why)
     c->xchg.user_ops = NULL;
     if (ops != NULL)
         ops->on_gone(&c->xchg, why);
+    end_counting(c, reason(why));
 }
 
 static void
@@ -134,24 +148,56 @@ close_conn(struct h1conn *c, const char *why)
 static void
 close_gently(struct h1conn *c)
 {
-    if (c->conn.eof && conn_queued(&c->conn) == 0) {
+    bool all_read = c->xchg.body_complete && c->pending == NULL; /* no reset will follow */
+    if ((c->conn.eof || all_read) && conn_queued(&c->conn) == 0) {
         close_conn(c, "done");
         return;
     }
     c->state = H1_LINGER;
+    c->active_at = seconds();
     loop_timer(c->server->loop, &c->timer, LINGER_MS);
     conn_linger(&c->conn);
+}
+
+/* LIMIT: seconds; 0: none. */
+static void
+set_timer(struct h1conn *c, unsigned limit)
+{
+    if (limit > 0)
+        loop_timer(c->server->loop, &c->timer, (uint64_t)limit * 1000);
+    else
+        loop_timer_stop(c->server->loop, &c->timer);
+}
+
+/* Is the client still taking our last words, or sending what nobody wants? */
+static bool
+lingers(struct h1conn *c, bool moved)
+{
+    uint32_t limit = c->server->settings.activity_timeout, since = seconds() - c->active_at;
+    if (conn_queued(&c->conn) == 0)
+        return moved && since < LINGER_MAX_S;
+    if (moved)
+        c->active_at = seconds();
+    return moved || limit == 0 || since < limit;
 }
 
 static void
 on_timer(struct timer *t)
 {
     struct h1conn *c = container_of(t, struct h1conn, timer);
-    uint32_t limit = c->server->settings.activity_timeout, quiet = seconds() - c->active_at;
-    if (c->state == H1_IDLE || (c->state == H1_LINGER && conn_queued(&c->conn) == 0) || quiet >= limit)
-        close_conn(c, "timed out");
+    uint32_t limit = c->server->settings.activity_timeout, quiet;
+    bool moved = conn_moved(&c->conn);
+    if (c->state == H1_LINGER && lingers(c, moved)) {
+        loop_timer(c->server->loop, t, LINGER_MS);
+        return;
+    }
+    if (moved)
+        c->active_at = seconds();
+    quiet = seconds() - c->active_at;
+    if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
+        close_conn(c, why_timeout);
     else
-        loop_timer(c->server->loop, t, (uint64_t)(limit - quiet) * 1000);
+        set_timer(c, limit - quiet + 1);
 }
 
 /* answering */
@@ -167,13 +213,10 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
 {
     struct xchg *x = &c->xchg;
     c->no_body = x->to_head || !xchg_status_has_body(status);
-    c->chunked = false;
-    if (length < 0 && !c->no_body) {
-        if (x->minor == 1)
-            c->chunked = true;
-        else
-            x->close = true; /* the end of the connection is the end of the body */
-    }
+    c->chunked = length < 0 && !c->no_body && x->minor == 1;
+    c->until_close = length < 0 && !c->no_body && x->minor == 0;
+    if (c->until_close)
+        x->close = true;
     if (!x->body_complete)
         x->close = true; /* what is left of the request must not be taken for the next one */
     if (x->close && x->minor == 1)
@@ -200,6 +243,8 @@ h1_start(struct xchg *x, int status, struct str reason, const struct headers *h,
     http1_put_status(b, x->minor, status, reason);
     for (unsigned i = 0; h != NULL && i < h->n; i++)
         http1_put_header(b, h->at[i].name, h->at[i].value);
+    if (s->settings.stats != NULL)
+        count(c, STATS_CLIENT_HEADER_SENT, 3 + reason.len + (h != NULL ? headers_size(h) : 0));
     put_framing(c, b, status, length);
     buf_adds(b, STR("\r\n"));
     s->corked = c;
@@ -249,6 +294,7 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     struct conn_piece out[MAX_PIECES];
     char sizes[MAX_PIECES / 3][18];
     unsigned used = 0;
+    uint64_t bytes = 0;
     int rc = 0;
     if (c->no_body)
         return 0;
@@ -262,7 +308,9 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
             used = 0;
         }
         used += put_piece(c, &pieces[i], out + used, sizes[used / 3]);
+        bytes += pieces[i].payload.len;
     }
+    count(c, STATS_CLIENT_CONTENT_SENT, bytes);
     if (used > 0)
         rc |= conn_sendv(&c->conn, out, used);
     return sent(c, rc);
@@ -279,7 +327,7 @@ next_request(struct h1conn *c)
     }
     c->state = H1_IDLE;
     c->parked = false;
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     if (c->parser != NULL)
         http1_begin(c->parser);
     if (c->pending != NULL || c->conn.eof) {
@@ -302,6 +350,7 @@ h1_end(struct xchg *x)
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
     c->ended = true;
+    end_counting(c, c->server->stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_DONE);
     if (c->chunked) {
         struct conn_piece out[2] = {{buf_str(&c->server->head), NULL}, {STR("0\r\n\r\n"), NULL}};
         bool corked = c->server->corked == c;
@@ -323,11 +372,12 @@ h1_abort(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
+    end_counting(c, STATS_CLOSED_ORIGIN);
     uncork(c->server);
     if (c->state == H1_CLOSED)
         return;
-    if (x->started && !c->chunked)
-        conn_abort(&c->conn);
+    if (x->started && c->until_close)
+        conn_abort(&c->conn); /* a plain end would be that of the answer */
     else
         conn_close(&c->conn);
     forget(c);
@@ -420,7 +470,7 @@ begin_request(struct h1conn *c)
     c->ended = c->parked = false;
     c->continued = !head->expect_continue;
     c->state = H1_BODY;
-    loop_timer(c->server->loop, &c->timer, (uint64_t)c->server->settings.activity_timeout * 1000);
+    set_timer(c, c->server->settings.activity_timeout);
     c->server->ops.on_request(c->server->arg, x);
 }
 
@@ -466,7 +516,7 @@ on_eof(struct conn *conn)
     bool waits = c->state == H1_WAIT && !c->parked && c->xchg.close && !c->xchg.started;
     if (c->ready || (c->state == H1_WAIT && c->pending != NULL && !c->parked) || waits)
         return;
-    close_conn(c, "client left");
+    close_conn(c, why_left);
 }
 
 static void
@@ -487,9 +537,10 @@ parse(struct h1conn *c, struct str in)
             break;
         if (event == HTTP1_HEAD)
             begin_request(c);
-        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL)
+        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL) {
+            count(c, STATS_CLIENT_CONTENT_RECEIVED, http1_body(c->parser).len);
             c->xchg.user_ops->on_body(&c->xchg, http1_body(c->parser));
-        else if (event == HTTP1_END) {
+        } else if (event == HTTP1_END) {
             end_request(c, in);
             break; /* what follows is pending, or comes with the next read */
         } else if (event == HTTP1_BAD)
@@ -565,10 +616,12 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
     char peer[ADDRESS_TEXT_MAX];
     if (conn->connecting)
         log_debug("client from=%s: %s", conn_peer(conn, peer).ptr, why);
-    close_conn(container_of(conn, struct h1conn, conn), why);
+    end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
+    close_conn(c, why);
 }
 
 static void
@@ -617,7 +670,6 @@ h1server_new(struct loop *l, const struct h1server_settings *settings, const str
     list_init(&s->conns);
     list_init(&s->ready);
     task_init(&s->task, on_task);
-    timer_init(&s->trim, on_trim);
     buf_init(&s->head, 1 << 24);
     return s;
 }
@@ -627,11 +679,10 @@ h1server_free(struct h1server *s)
 {
     s->ops.on_closed = NULL;
     while (!list_empty(&s->ready))
-        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), why_stopping);
     while (!list_empty(&s->conns))
-        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), why_stopping);
     loop_cancel(s->loop, &s->task);
-    loop_timer_stop(s->loop, &s->trim);
     buf_clear(&s->head);
     mem_free(s);
 }
@@ -639,20 +690,20 @@ h1server_free(struct h1server *s)
 void
 h1server_accept(struct h1server *s, int fd, const struct h1server_port *port)
 {
-    struct h1conn *c = mem_zalloc(sizeof *c);
+    struct h1conn *c = slab_alloc(sizeof *c);
     char peer[ADDRESS_TEXT_MAX];
     struct err e;
     c->server = s;
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();
     timer_init(&c->timer, on_timer);
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
-    if (port->proxy && preface_begin(&c->conn, port, &e) != 0) {
+    if (port != NULL && port->proxy && preface_begin(&c->conn, port, &e) != 0) {
         log_info("connection refused from=%s: %s", conn_peer(&c->conn, peer).ptr, e.text);
         close_conn(c, e.text);
-    } else if (port->tls != NULL && !port->proxy) {
+    } else if (port != NULL && port->tls != NULL && !port->proxy) {
         start_tls(c, port);
     }
 }
@@ -674,7 +725,7 @@ h1server_shutdown(struct h1server *s)
     for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
         struct h1conn *c = all[i];
         if (c->state == H1_IDLE)
-            close_conn(c, "stopping");
+            close_conn(c, why_stopping);
         else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
             c->xchg.user_ops->on_shutdown(&c->xchg);
     }

@@ -75,9 +75,11 @@ const struct config_key config_keys[] = {
     KEY("runner", "allow_compression", KEY_BOOL, AT_START, allow_compression, "false",
         "offer compression to WebSocket clients"),
     OPT_INT("runner", "client_idle_timeout", 0, DAY, AT_START, client_idle_timeout, "60", "60",
-            "seconds that a client connection may idle between requests"),
+            "seconds that a client connection may idle between requests, and that a request's head and the first 10000 "
+            "bytes of "
+            "its body may each take; 0: no limit"),
     OPT_INT("runner", "activity_timeout", 0, DAY, AT_START, activity_timeout, "1800", "1800",
-            "seconds without a byte in either direction after which a request or a WebSocket is ended"),
+            "seconds without a byte in either direction after which a request or a WebSocket is ended; 0: no limit"),
 
     KEY("proxy", "routesfile", KEY_TEXT, AT_START, routesfile, "routes", "relative to this file's directory"),
     KEY("proxy", "debug", KEY_BOOL, AT_RELOAD, debug, "false", "tell clients the reasons of errors"),
@@ -98,6 +100,10 @@ const struct config_key config_keys[] = {
     KEY("proxy", "cdn_loop", KEY_TEXT, AT_START, cdn_loop, "", "name to add to the CDN-Loop header"),
     KEY("proxy", "log_from", KEY_BOOL, AT_RELOAD, log_from, "false", "log the client's address"),
     KEY("proxy", "log_user_agent", KEY_BOOL, AT_RELOAD, log_user_agent, "false", "log the User-Agent header"),
+    OPT("proxy", "log_time", KEY_BOOL, AT_RELOAD, log_time, "false", "true",
+        "log how many seconds a request took, and its origin until the head of the response was there"),
+    OPT("proxy", "log_format", KEY_IS_JSON, AT_RELOAD, log_json, "text", "json",
+        "how a request is logged, text or json: one object with the same fields"),
     KEY("proxy", "sig_iss", KEY_TEXT, AT_START, sig_iss, "pushpin", "who signs: the iss claim of Grip-Sig"),
     KEY("proxy", "sig_key", KEY_TEXT, AT_START, sig_key, "changeme",
         "key to sign Grip-Sig with: text, base64:DATA or file:PATH, relative to this file's directory"),

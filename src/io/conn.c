@@ -2,9 +2,11 @@
 #include "io/loopbase.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -16,14 +18,19 @@ enum {
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 
+/* While paused, bytes that wait must not wake us over and over: once they are known an edge tells of an error behind
+ * them. libevent cannot have edges for one event of a descriptor and levels for another, so while something waits to be
+ * written there is no event for reading then: writing tells of errors too. */
 void
 conn_watch(struct conn *c)
 {
-    /* While paused, an edge tells that the peer is gone, and unread bytes do not wake us over and over. */
-    short what = c->reading || c->connecting ? EV_READ | EV_PERSIST : EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
-    if (c->more != NULL && c->more->tls != NULL && c->more->tls->wants_write)
-        what = EV_WRITE | EV_PERSIST;
+    const struct tls *t = conn_tls(c);
+    short what = c->reading || !c->unread ? EV_READ | EV_PERSIST : EV_READ | EV_PERSIST | EV_ET;
     event_del(&c->event);
+    if (t != NULL && t->wants_write)
+        what = EV_WRITE | EV_PERSIST;
+    if (c->eof || c->broken || (c->connecting && (t == NULL || !t->shaking)) || ((what & EV_ET) && c->queue != NULL))
+        return;
     event_assign(&c->event, loop_base(c->loop), c->fd, what, on_readable, c);
     event_add(&c->event, NULL);
 }
@@ -87,6 +94,7 @@ queue_flush(struct conn *c)
         written = writev(c->fd, iov, (int)n);
         if (written < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        c->moved = true;
         conn_queue_consume(q, (size_t)written);
         if ((size_t)written < wanted)
             return 0;
@@ -117,6 +125,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     if (c->queue->n > 0)
         return;
     queue_free(c);
+    if (c->unread)
+        conn_watch(c);
     if (c->lingering)
         say_end(c);
     else if (c->ops->on_drained != NULL)
@@ -131,6 +141,8 @@ conn_queue_open(struct conn *c)
         return q;
     q = c->queue = mem_zalloc(sizeof *q);
     event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+    if (c->unread)
+        conn_watch(c);
     if (!c->connecting)
         event_add(&q->event, NULL);
     return q;
@@ -239,6 +251,19 @@ conn_queued(const struct conn *c)
     return c->queue != NULL ? c->queue->bytes : 0;
 }
 
+bool
+conn_moved(struct conn *c)
+{
+    bool moved = c->moved;
+    int unread;
+    c->moved = false;
+    if (c->queue != NULL && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread != c->queue->unread) {
+        c->queue->unread = unread;
+        moved = true; /* the kernel asks for more only when a good part has gone */
+    }
+    return moved;
+}
+
 /* The socket's own error, or what a read would say. */
 static const char *
 error_text(struct conn *c, int error)
@@ -264,20 +289,56 @@ conn_input_failed(struct conn *c, const char *why)
     c->ops->on_error(c, why);
 }
 
-/* Reading is paused and an edge came: more bytes, the peer's end, or an error. */
-static void
-look_while_paused(struct conn *c, short what)
+void
+conn_input_waits(struct conn *c)
 {
+    if (c->unread)
+        return;
+    c->unread = true;
+    conn_watch(c);
+}
+
+/* Reading is paused and there is something: the peer's end, an error, or bytes, which stay where they are. */
+static void
+look_while_paused(struct conn *c)
+{
+    char byte;
     int error = 0;
     socklen_t len = sizeof error;
-    char byte;
+    ssize_t n = 0;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error == 0 && conn_tls(c) != NULL) {
+        conn_tls_look(c);
+        return;
+    }
+    if (error == 0 && (n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)) < 0)
+        error = errno;
+    if (error == EAGAIN || error == EINTR)
+        return;
     if (error != 0)
         conn_input_failed(c, strerror(error));
-    else if ((what & EV_CLOSED) && conn_tls(c) != NULL)
-        conn_tls_look(c);
-    else if ((what & EV_CLOSED) && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-        conn_input_ended(c); /* else it comes behind what is to be read first */
+    else if (n == 0)
+        conn_input_ended(c);
+    else
+        conn_input_waits(c);
+}
+
+/* Sending has failed. What the peer said before it closed, such as the answer to a request that it did not want to
+ * read, is there all the same. */
+static void
+read_last(struct conn *c)
+{
+    char *buffer = loop_read_buffer(c->loop);
+    ssize_t n = -1;
+    if (c->reading)
+        n = conn_tls(c) != NULL ? conn_tls_recv(c, buffer) : recv(c->fd, buffer, LOOP_READ_SIZE, 0);
+    if (n <= 0) { /* an end after a reset is none that the peer has said */
+        conn_input_failed(c, error_text(c, 0));
+        return;
+    }
+    event_active(&c->event, EV_READ, 0);
+    if (!c->lingering)
+        c->ops->on_data(c, str_of(buffer, (size_t)n));
 }
 
 /* The first bytes are looked at, and only what belongs to the preface is taken. */
@@ -306,7 +367,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     loop_woke(c->loop);
     if (c->broken) {
-        conn_input_failed(c, error_text(c, 0));
+        read_last(c);
         return;
     }
     if (c->more != NULL && c->more->preface != NULL) {
@@ -314,7 +375,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (!c->reading && !c->connecting && (what & EV_WRITE) == 0) {
-        look_while_paused(c, what);
+        look_while_paused(c);
         return;
     }
     if (c->more != NULL && c->more->tls != NULL) {
@@ -323,7 +384,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     }
     n = recv(c->fd, buffer, LOOP_READ_SIZE, 0);
     if (n > 0) {
-        if (!c->lingering)
+        if (c->lingering)
+            c->moved = true;
+        else
             c->ops->on_data(c, str_of(buffer, (size_t)n));
     } else if (n == 0) {
         conn_input_ended(c);
@@ -341,7 +404,7 @@ begin(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
     c->more = NULL;
     c->fd = fd;
     c->reading = true;
-    c->eof = c->broken = c->connecting = c->lingering = false;
+    c->eof = c->broken = c->connecting = c->lingering = c->unread = c->moved = false;
 }
 
 void
@@ -367,6 +430,7 @@ conn_start_tls(struct conn *c, struct tls *t)
     if (c->connecting)
         return; /* on_connect_done() goes on with it */
     c->connecting = true;
+    t->shaking = true;
     if (tls_set_fd(t, c->fd) != 0)
         conn_break_off(c);
 }
@@ -412,7 +476,6 @@ on_connect_done(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (conn_tls(c) != NULL) {
-        conn_watch(c);
         conn_tls_begin(c);
         return;
     }
@@ -450,9 +513,6 @@ conn_pause(struct conn *c)
     if (!c->reading || c->fd < 0)
         return;
     c->reading = false;
-    if (c->eof || c->broken || c->connecting)
-        return;
-    conn_watch(c);
 }
 
 void
@@ -461,11 +521,12 @@ conn_resume(struct conn *c)
     if (c->reading || c->fd < 0)
         return;
     c->reading = true;
-    if (c->eof || c->broken || c->connecting)
+    if (!c->unread)
         return;
+    c->unread = false;
     conn_watch(c);
     if (conn_tls(c) != NULL)
-        event_active(&c->event, EV_READ, 0); /* a look may have taken from the socket what is to be read now */
+        event_active(&c->event, EV_READ, 0); /* the look has taken from the socket what is to be read now */
 }
 
 void

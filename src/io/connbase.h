@@ -9,6 +9,7 @@
 struct conn_queue {
     struct event event;      /* writing */
     size_t bytes;            /* all that waits */
+    int unread;              /* what the kernel had of ours when conn_moved() looked last */
     unsigned first, n, cap;  /* the ring; cap is a power of two */
     struct conn_piece *ring; /* owned; each piece has an owner */
 };
@@ -34,6 +35,8 @@ void conn_break_off(struct conn *c);
 /* No more input: tell the owner. */
 void conn_input_ended(struct conn *c);
 void conn_input_failed(struct conn *c, const char *why);
+/* Reading is paused, and there are bytes to read. */
+void conn_input_waits(struct conn *c);
 /* Make sure that there is a queue, and that it is told when the socket can be written to. */
 struct conn_queue *conn_queue_open(struct conn *c);
 void conn_queue_consume(struct conn_queue *q, size_t written);
@@ -44,8 +47,10 @@ void conn_queue_rest(struct conn *c, const struct conn_piece *pieces, unsigned n
 int conn_tls_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 int conn_tls_flush(struct conn *c);
 void conn_tls_ready(struct conn *c);
-/* Reading is paused and the socket's end has come. */
+/* Reading is paused and there is something. */
 void conn_tls_look(struct conn *c);
+/* Bytes that were read into the loop's buffer, or -1: there are none. */
+ssize_t conn_tls_recv(struct conn *c, char *buffer);
 bool conn_tls_has_input(struct conn *c);
 /* The socket is connected: shake hands. */
 void conn_tls_begin(struct conn *c);

@@ -22,7 +22,7 @@ handshake(struct conn *c)
     char text[320];
     switch (tls_handshake(c->more->tls, &why)) {
     case TLS_DONE:
-        c->connecting = false;
+        c->connecting = c->more->tls->shaking = false;
         conn_watch(c);
         if (c->queue != NULL)
             event_add(&c->queue->event, NULL);
@@ -47,10 +47,13 @@ handshake(struct conn *c)
 void
 conn_tls_begin(struct conn *c)
 {
-    if (tls_set_fd(c->more->tls, c->fd) != 0)
+    if (tls_set_fd(c->more->tls, c->fd) != 0) {
         conn_input_failed(c, "TLS handshake failed: no memory");
-    else
+    } else {
+        c->more->tls->shaking = true;
+        conn_watch(c);
         handshake(c);
+    }
 }
 
 /* Read some records into the loop's buffer: as long as they are full more are likely to be there. */
@@ -86,7 +89,9 @@ read_input(struct conn *c)
     size_t n;
     enum tls_result r = read_records(c, buffer, &n, &text);
     snprintf(why, sizeof why, "%s", text); /* what the owner does now may overwrite it */
-    if (n > 0 && !c->lingering)
+    if (n > 0 && c->lingering)
+        c->moved = true;
+    else if (n > 0)
         c->ops->on_data(c, str_of(buffer, n));
     if (c->fd >= 0 && !c->broken && !c->eof)
         finish_reading(c, r, why);
@@ -98,8 +103,19 @@ conn_tls_look(struct conn *c)
 {
     const char *why = "";
     enum tls_result r = tls_look(c->more->tls, &why);
-    if (r != TLS_DONE)
+    if (r == TLS_DONE)
+        conn_input_waits(c);
+    else
         finish_reading(c, r, why);
+}
+
+ssize_t
+conn_tls_recv(struct conn *c, char *buffer)
+{
+    const char *why;
+    size_t n;
+    read_records(c, buffer, &n, &why);
+    return n > 0 ? (ssize_t)n : -1;
 }
 
 void
@@ -166,6 +182,7 @@ conn_tls_flush(struct conn *c)
             return 0;
         if (r != TLS_DONE)
             return -1;
+        c->moved = true;
         conn_queue_consume(q, n);
     }
     return 0;

@@ -88,7 +88,7 @@ failure_text(struct tls *t, int error, int system)
 }
 
 static enum tls_result
-result(struct tls *t, int rc, const char **why)
+result(struct tls *t, int rc, bool writing, const char **why)
 {
     int system = errno, error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, rc);
     switch (error) {
@@ -101,7 +101,8 @@ result(struct tls *t, int rc, const char **why)
     case SSL_ERROR_ZERO_RETURN:
         return TLS_END;
     default:
-        t->failed = true;
+        /* a socket that takes no more may still hold what the peer said last */
+        t->failed = !writing || error != SSL_ERROR_SYSCALL;
         *why = failure_text(t, error, system);
         return TLS_FAILED;
     }
@@ -121,7 +122,7 @@ tls_handshake(struct tls *t, const char **why)
     if (t->failed)
         return failed_before(why);
     ERR_clear_error();
-    return result(t, SSL_do_handshake(t->ssl), why);
+    return result(t, SSL_do_handshake(t->ssl), false, why);
 }
 
 enum tls_result
@@ -131,7 +132,7 @@ tls_read(struct tls *t, char *to, size_t size, size_t *n, const char **why)
     if (t->failed)
         return failed_before(why);
     ERR_clear_error();
-    return result(t, SSL_read_ex(t->ssl, to, size, n), why);
+    return result(t, SSL_read_ex(t->ssl, to, size, n), false, why);
 }
 
 enum tls_result
@@ -142,7 +143,7 @@ tls_look(struct tls *t, const char **why)
     if (t->failed)
         return failed_before(why);
     ERR_clear_error();
-    return result(t, SSL_peek_ex(t->ssl, &byte, 1, &n), why);
+    return result(t, SSL_peek_ex(t->ssl, &byte, 1, &n), false, why);
 }
 
 enum tls_result
@@ -152,7 +153,7 @@ tls_write(struct tls *t, const char *from, size_t len, size_t *n, const char **w
     if (t->failed)
         return failed_before(why);
     ERR_clear_error();
-    return result(t, SSL_write_ex(t->ssl, from, len, n), why);
+    return result(t, SSL_write_ex(t->ssl, from, len, n), true, why);
 }
 
 enum tls_result
@@ -164,5 +165,5 @@ tls_say_end(struct tls *t)
         return TLS_FAILED;
     ERR_clear_error();
     rc = SSL_shutdown(t->ssl);
-    return rc >= 0 ? TLS_DONE : result(t, rc, &why); /* 0: said, and the peer has not said so yet */
+    return rc >= 0 ? TLS_DONE : result(t, rc, true, &why); /* 0: said, and the peer has not said so yet */
 }

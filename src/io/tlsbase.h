@@ -11,6 +11,7 @@ enum { TLS_RECORD = SSL3_RT_MAX_PLAIN_LENGTH }; /* bytes of cleartext in a recor
 struct tls {
     SSL *ssl;                  /* owned */
     struct tls_client *client; /* borrowed; NULL on the server's side */
+    bool shaking;              /* conn's: the handshake has begun and is not over */
     bool wants_write;          /* conn's: nothing goes on before the socket can be written to */
     bool failed;               /* the stream is broken: OpenSSL must not be asked again */
     char key[];                /* of its sessions, ends in NUL; client's side only */

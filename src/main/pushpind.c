@@ -1,6 +1,7 @@
 /* pushpind.c - builds everything, wires the callbacks, runs, reloads, stops. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "client/h1server.h"
 #include "conf/config.h"
 #include "conf/routes.h"
@@ -12,6 +13,7 @@
 #include "io/resolver.h"
 #include "io/watch.h"
 #include "io/zsock.h"
+#include "main/numbers.h"
 #include "main/options.h"
 #include "main/ports.h"
 #include "origin/request.h"
@@ -34,6 +36,8 @@ enum {
     ROUTES_DELAY_MS = 1000,  /* from a change of the routes file to reading it */
     ROUTES_POLL_MS = 1000,   /* between two looks at it where inotify does not work */
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
+    TRIM_AFTER = 1000,       /* closed connections after which memory is given back to the system */
+    TRIM_DELAY_MS = 200,     /* and the quiet before that */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
 };
@@ -45,6 +49,7 @@ struct pushpind {
     struct routes *routes;
     struct watch *watch; /* NULL with --route */
     struct zcontext *zcontext;
+    struct numbers numbers;
     struct channels *channels;
     struct fanout *fanout;
     struct publish *publish;
@@ -59,6 +64,8 @@ struct pushpind {
     struct ports *ports;               /* where clients come in */
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
+    unsigned closed; /* clients that have left since memory was given back */
+    struct timer trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
 };
@@ -84,7 +91,7 @@ raise_descriptors(const struct config *config)
                 r = higher;
         }
     }
-    most = r.rlim_cur > SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : 1;
+    most = r.rlim_cur > 2 * SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : r.rlim_cur / 2;
     if (most >= clients)
         log_info("descriptor limit %llu: up to %zu clients (client_maxconn)", (unsigned long long)r.rlim_cur, clients);
     else
@@ -126,9 +133,25 @@ on_bad_request(void *arg, int status, const char *why, bool in_body, struct buf 
 }
 
 static void
+on_trim(struct timer *t)
+{
+    struct pushpind *p = container_of(t, struct pushpind, trim);
+    if (p->closed > 0) {
+        p->closed = 0;
+        origin_trim(p->origin);
+        loop_timer(p->loop, t, TRIM_DELAY_MS); /* by then what this has closed is freed */
+    } else {
+        slab_trim();
+        malloc_trim(0);
+    }
+}
+
+static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
+    if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
+        loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
     if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
         pace_listeners(p);
 }
@@ -141,7 +164,8 @@ open_listeners(struct pushpind *p, struct err *e)
     const struct config *c = p->config;
     struct h1server_settings settings = {.max_head = (size_t)c->client_buffer_size,
                                          .idle_timeout = (unsigned)c->client_idle_timeout,
-                                         .activity_timeout = (unsigned)c->activity_timeout};
+                                         .activity_timeout = (unsigned)c->activity_timeout,
+                                         .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
     p->ports = ports_new(p->loop, c, p->clients, on_client, p, e);
     return p->ports != NULL ? 0 : -1;
@@ -152,9 +176,8 @@ open_listeners(struct pushpind *p, struct err *e)
 static void
 on_publisher(void *arg, int fd)
 {
-    static const struct h1server_port plain = {.tls = NULL};
     struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd, &plain);
+    h1server_accept(p->publishers, fd, NULL);
 }
 
 static void
@@ -197,6 +220,8 @@ open_control(struct pushpind *p, struct err *e)
     return 0;
 }
 
+/* commands */
+
 static bool
 connection_exists(void *arg, struct str id)
 {
@@ -231,7 +256,6 @@ open_zmq(struct pushpind *p, struct err *e)
         .spec = c->command_spec, .ipc_mode = c->ipc_file_mode, .publish_pull = c->push_in_spec};
     if (!c->push_in_sub_connect && c->push_in_sub_specs.n > 0)
         command.publish_sub = c->push_in_sub_specs.at[0];
-    p->zcontext = zsock_context_new();
     p->zpub = zpub_new(p->loop, p->zcontext, &zpub, p->publish, e);
     if (p->zpub == NULL)
         return -1;
@@ -256,6 +280,7 @@ on_last(void *arg, struct channel *ch)
 {
     struct pushpind *p = arg;
     publish_channel_gone(p->publish, ch);
+    stats_sub_gone(p->numbers.stats, &ch->counted);
     if (p->zpub != NULL)
         zpub_unsubscribe(p->zpub, ch->node.key);
 }
@@ -267,7 +292,24 @@ on_dropped(void *arg, struct sub *sub)
     fanout_sub_gone(p->fanout, sub);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
+static void
+on_count(void *arg, struct channel *ch, enum format_kind kind)
+{
+    struct pushpind *p = arg;
+    numbers_count(&p->numbers, ch, kind);
+}
+
+static void
+on_full(void *arg, bool full)
+{
+    struct pushpind *p = arg;
+    if (p->zpub != NULL)
+        zpub_pause(p->zpub, full);
+    if (p->control != NULL)
+        control_pause(p->control, full);
+}
+
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
 
 static void
 build_pub(struct pushpind *p)
@@ -280,6 +322,10 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    p->numbers.channels = p->channels;
+    fanout_set_stats(p->fanout, p->numbers.stats);
+    publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
+    fanout_on_full(p->fanout, on_full, p);
 }
 
 static int
@@ -294,7 +340,11 @@ build_proxy(struct pushpind *p, struct err *e)
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, e);
-    return p->proxy != NULL ? 0 : -1;
+    if (p->proxy == NULL)
+        return -1;
+    origin_set_stats(p->origin, p->numbers.stats);
+    proxy_set_stats(p->proxy, p->numbers.stats);
+    return 0;
 }
 
 /* routes */
@@ -333,7 +383,7 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) == 0 || clock_now() >= p->stop_at)
+    if (h1server_count(p->clients) + h1server_count(p->publishers) == 0 || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -362,6 +412,7 @@ on_stop(int signo, void *arg)
     p->stop_at = clock_now() + STOP_MS;
     free_listeners(p);
     h1server_shutdown(p->publishers);
+    numbers_stop(&p->numbers);
     h1server_shutdown(p->clients);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
@@ -381,6 +432,8 @@ reload_config(struct pushpind *p)
     p->config->debug = fresh->debug;
     p->config->log_from = fresh->log_from;
     p->config->log_user_agent = fresh->log_user_agent;
+    p->config->log_time = fresh->log_time;
+    p->config->log_json = fresh->log_json;
     log_set_level(fresh->log_level);
     config_free(fresh);
 }
@@ -414,14 +467,19 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
-    /* before anybody can know that we are there; they are looked at once the loop runs */
+    timer_init(&p->trim, on_trim);
+    /* before a port is open: who finds it open may send one */
     loop_on_signal(p->loop, SIGTERM, on_stop, p);
     loop_on_signal(p->loop, SIGINT, on_stop, p);
     loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
+    p->zcontext = zsock_context_new();
+    if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
+        return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
+    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 ||
+        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || open_zmq(p, e) != 0)
         return -1;
     return 0;
 }
@@ -430,6 +488,8 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
+    if (p->loop != NULL)
+        loop_timer_stop(p->loop, &p->stop);
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
@@ -455,6 +515,7 @@ end(struct pushpind *p)
         zpub_free(p->zpub);
     if (p->publish != NULL)
         publish_free(p->publish);
+    numbers_close(&p->numbers);
     if (p->watch != NULL)
         watch_close(p->watch);
     if (p->loop != NULL) {

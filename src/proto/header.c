@@ -98,6 +98,15 @@ headers_count(const struct headers *h, struct str name)
     return n;
 }
 
+size_t
+headers_size(const struct headers *h)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < h->n; i++)
+        size += h->at[i].name.len + h->at[i].value.len;
+    return size;
+}
+
 static void
 remove_matching(struct headers *h, struct str name, bool (*matches)(struct str, struct str))
 {
@@ -154,6 +163,22 @@ header_element(struct str *rest, struct str *element)
             return true;
     }
     return false;
+}
+
+void
+headers_join(const struct headers *h, struct str name, struct buf *out)
+{
+    size_t start = out->len;
+    for (unsigned i = 0; i < h->n; i++) {
+        struct str rest = h->at[i].value, element;
+        if (!str_ieq(h->at[i].name, name))
+            continue;
+        while (header_element(&rest, &element)) {
+            if (out->len > start)
+                buf_adds(out, STR(", "));
+            buf_adds(out, element);
+        }
+    }
 }
 
 bool

@@ -1,8 +1,10 @@
 #include "proxy/httphold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
+#include "proxy/answer.h"
 #include "proxy/exchange.h"
 #include "proxy/updates.h"
 #include "pub/filter.h"
@@ -39,6 +41,8 @@ struct httphold {
     struct proxy *proxy; /* borrowed */
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum state */
+    uint16_t group;      /* of stats */
+    bool followed;       /* by another hold, which has said what becomes of our channels */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
 };
@@ -71,7 +75,13 @@ httphold_free(void *ptr)
         mem_free(m->body);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h + h->uri_len);
+}
+
+static void
+log_unsubscribe(const struct httphold *h, const struct sub *s)
+{
+    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
 }
 
 void
@@ -84,24 +94,29 @@ httphold_close(struct httphold *h)
         updates_remove(h->proxy->updates, &h->more->update);
         loop_timer_stop(h->proxy->loop, &h->more->timer);
     }
-    if (log_on(LOG_INFO))
+    if (log_on(LOG_INFO) && !h->followed)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
-            log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+            log_unsubscribe(h, s);
+    log_debug("httpsession: cleaning up %.*s", (int)h->uri_len, h->uri);
+    stats_held(h->proxy->stats, h->group, (enum stats_transport)h->hold.kind, -1);
     hold_clear(&h->hold);
     loop_reap(h->proxy->loop, h, httphold_free);
 }
 
-/* The client reads too slowly, or not at all: cut it off rather than leave a gap. */
+/* The client reads too slowly, or not at all: cut it off rather than leave a gap. DROPPED: messages that it misses. */
 static void
-cut_slow(struct httphold *h)
+cut_slow(struct httphold *h, unsigned dropped)
 {
     struct xchg *x = xchg_of(h);
+    struct stats *stats = h->proxy->stats;
     const struct route *route = h->hold.route;
-    char peer[ADDRESS_TEXT_MAX];
-    struct str from = xchg_peer(x, peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
-             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
-             STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    char peer[ADDRESS_TEXT_MAX], id[STATS_ID_MAX];
+    struct str from = xchg_peer(x, peer), conn = stats_conn_id(stats, x->live, id);
+    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len,
+             h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn), route->explicit_id ? " route=" : "",
+             route->explicit_id ? route->id : "", STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    stats_add(stats, x->group, STATS_DROPPED_QUEUE, dropped);
+    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     httphold_close(h);
     xchg_abort(x);
 }
@@ -246,9 +261,8 @@ respond(struct httphold *h, const struct format *f, struct str body)
     struct headers headers;
     headers_init(&headers);
     merge_headers(&h->more->instruct, f, &headers);
-    xchg_start(x, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, (int64_t)body.len);
-    if (body.len > 0)
-        xchg_send_str(x, body);
+    answer_whole(x, &h->more->req, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, body,
+                 true);
     headers_clear(&headers);
     httphold_close(h);
     xchg_end(x);
@@ -270,7 +284,7 @@ take_response(struct httphold *h, struct sub *sub, const struct msg *m)
         return false;
     }
     if (f->body_patch == NULL) {
-        respond(h, f, format_content(f));
+        respond(h, f, m->payload);
         return true;
     }
     patched = patch_body(h, m, &body);
@@ -285,8 +299,11 @@ take_response(struct httphold *h, struct sub *sub, const struct msg *m)
 static void
 keep(struct more *m, struct msg *msg)
 {
-    if (m->n_kept == KEPT_MAX)
-        return; /* one is enough to answer with; a hundred that do not fit are an origin's affair */
+    if (m->n_kept == KEPT_MAX) { /* one is enough to answer with; a hundred that do not fit are an origin's affair */
+        log_debug("httpsession: publish queue at max, dropping");
+        stats_add(m->owner->proxy->stats, m->owner->group, STATS_DROPPED_QUEUE, 1);
+        return;
+    }
     if (m->kept == NULL)
         m->kept = mem_alloc(KEPT_MAX * sizeof(struct msg *));
     m->kept[m->n_kept++] = msg_ref(msg);
@@ -326,16 +343,24 @@ on_timeout(struct timer *t)
     struct xchg *x = xchg_of(h);
     struct instruct in = h->more->instruct;
     instruct_init(&h->more->instruct);
+    httphold_answer(x, &h->more->req, &in, true);
     httphold_close(h);
-    httphold_answer(x, &in);
+    xchg_end(x);
     instruct_clear(&in);
 }
 
-void
-httphold_answer(struct xchg *x, const struct instruct *in)
+size_t
+httphold_answer(struct xchg *x, const struct clientreq *c, const struct instruct *in, bool held)
 {
-    xchg_respond(x, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &in->headers,
-                 str_of(in->body, in->body_len));
+    struct headers h;
+    size_t n;
+    headers_init(&h);
+    for (unsigned i = 0; i < in->headers.n; i++)
+        headers_view(&h, in->headers.at[i].name, in->headers.at[i].value);
+    n = answer_whole(x, c, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &h,
+                     str_of(in->body, in->body_len), held);
+    headers_clear(&h);
+    return n;
 }
 
 /* stream holds */
@@ -355,6 +380,7 @@ on_keep_alive(struct timer *t)
     if (xchg_queued(xchg_of(h)) > 0)
         return; /* started again when the client has read */
     start_keep_alive(h);
+    stats_activity(h->proxy->stats, h->group, 1);
     xchg_send_str(xchg_of(h), str_of(m->instruct.keep_alive, m->instruct.keep_alive_len));
 }
 
@@ -410,12 +436,33 @@ deliver_stream(struct sub *sub, struct msg *const *msgs, unsigned n)
             used = 0;
         }
         if (used == 0 && is_too_slow(h, m->framed.len)) {
-            cut_slow(h);
+            cut_slow(h, n - i);
             return;
         }
         pieces[used++] = (struct xchg_piece){m->payload, m->framed, &m->shared};
     }
     flush(h, pieces, used);
+}
+
+/* A message cannot be filtered. Whoever debugs wants to see that at once. */
+static void
+unfiltered(struct sub *sub, const char *why)
+{
+    struct httphold *h = of_hold(sub->hold);
+    struct xchg *x = xchg_of(h);
+    struct buf text = BUF_INIT(1024);
+    if ((!h->proxy->config->debug && !h->hold.route->debug) || h->state == ASKING)
+        return;
+    if (h->hold.kind == FORMAT_HTTP_STREAM) {
+        buf_addf(&text, "\n\n%s\n", why);
+        xchg_send_str(x, buf_str(&text));
+        end_stream(h);
+    } else {
+        buf_addf(&text, "%s\n", why);
+        httphold_close(h);
+        xchg_respond_text(x, 502, buf_str(&text));
+    }
+    buf_clear(&text);
 }
 
 /* the client */
@@ -458,8 +505,8 @@ on_shutdown(struct xchg *x)
 }
 
 static const struct xchg_user_ops xchg_user_ops = {on_body, on_body_end, on_drained, on_gone, on_shutdown};
-static const struct hold_ops response_ops = {deliver_response, update, meta};
-static const struct hold_ops stream_ops = {deliver_stream, update, meta};
+static const struct hold_ops response_ops = {deliver_response, update, meta, unfiltered};
+static const struct hold_ops stream_ops = {deliver_stream, update, meta, unfiltered};
 
 /* beginning */
 
@@ -488,6 +535,7 @@ static void
 subscribe_one(struct httphold *h, struct str name, const struct instruct_channel *c, bool retry)
 {
     struct sub *sub = channels_subscribe(h->proxy->channels, &h->hold, name);
+    log_debug("adding %s hold on %.*s", h->hold.kind == FORMAT_HTTP_RESPONSE ? "response" : "stream", STR_ARG(name));
     log_info("subscribe %.*s channel=%.*s%s", (int)h->uri_len, h->uri, STR_ARG(name), retry ? " retry" : "");
     if (c == NULL)
         return;
@@ -522,6 +570,16 @@ subscribe(struct httphold *h, const struct httphold_begin *b, const struct instr
         subscribe_one(h, str_c(b->target->subs.at[i]), NULL, b->old != NULL);
 }
 
+/* OLD ends when this one is there; what both are subscribed to was never left. */
+static void
+follow(struct httphold *h, struct httphold *old)
+{
+    old->followed = true;
+    for (struct sub *s = old->hold.subs; s != NULL && log_on(LOG_INFO); s = s->next)
+        if (hold_find(&h->hold, s->channel->node.key) == NULL)
+            log_unsubscribe(old, s);
+}
+
 /* An answer is older than what has been published since: ask again at once (reliability 3.1). */
 static bool
 is_stale(struct httphold *h)
@@ -541,7 +599,7 @@ void
 httphold_new(struct proxy *p, const struct httphold_begin *b)
 {
     bool response = b->instruct->hold == HOLD_MODE_RESPONSE;
-    struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
+    struct httphold *h = slab_alloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     h->proxy = p;
     h->uri_len = (uint32_t)b->uri.len;
@@ -552,7 +610,12 @@ httphold_new(struct proxy *p, const struct httphold_begin *b)
     in = h->more != NULL ? &h->more->instruct : b->instruct;
     xchg_join(xchg_of(h), &xchg_user_ops, h);
     xchg_park(xchg_of(h));
+    h->group = b->x->group;
+    stats_held(p->stats, h->group, (enum stats_transport)h->hold.kind, 1);
+    stats_conn_again(p->stats, b->x->live);
     subscribe(h, b, in);
+    if (b->old != NULL)
+        follow(h, b->old);
     if (!response) {
         if (has_keep_alive(h))
             start_keep_alive(h);

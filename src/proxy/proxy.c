@@ -1,8 +1,11 @@
 #include "proxy/proxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
+#include "proxy/jsonp.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
@@ -35,6 +38,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
         proxy_free(p);
         return NULL;
     }
+    if (p->sig_key != NULL && jwt_make(p->sig_key, str_c(config->sig_iss), clock_wall() / 1000).ptr == NULL)
+        log_warn("sig_key cannot sign (a public key?): requests to origins go without Grip-Sig");
     return p;
 }
 
@@ -49,6 +54,41 @@ proxy_free(struct proxy *p)
     mem_free(p);
 }
 
+void
+proxy_set_stats(struct proxy *p, struct stats *s)
+{
+    p->stats = s;
+}
+
+struct str
+proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX])
+{
+    return xchg_peer(who, text);
+}
+
+/* A request goes to ROUTE. */
+static void
+count_request(struct proxy *p, struct xchg *x, const struct clientreq *req, const struct route *route)
+{
+    const struct http1_head *head = xchg_head(x);
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX);
+    struct stats_conn c = {.who = x, .secure = x->secure};
+    if (p->stats == NULL)
+        return;
+    if (route->explicit_id && route->slot <= UINT16_MAX) {
+        c.slot = route->slot;
+        c.route = route->id;
+    }
+    rewrite_client_address(p, req, &address);
+    if (address.len > 0)
+        c.address = buf_str(&address);
+    x->group = (uint16_t)c.slot;
+    x->live = stats_conn_start(p->stats, &c);
+    stats_add(p->stats, c.slot, STATS_CLIENT_HEADER_RECEIVED,
+              head->method.len + head->target.len + headers_size(&head->headers));
+    buf_clear(&address);
+}
+
 static bool
 is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
 {
@@ -61,16 +101,35 @@ is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
     return str_eq(proto, STR("https")) || str_eq(proto, STR("wss"));
 }
 
+/* What cannot be understood ends the connection. TEXT is a line. */
+static void
+refuse_head(struct xchg *x, int status, struct str text)
+{
+    char peer[ADDRESS_TEXT_MAX];
+    log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
+    x->close = true;
+    xchg_respond_text(x, status, text);
+}
+
+/* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
+static void
+refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
+{
+    struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
+    r.size = answer_text(x, req, status, text);
+    reqlog_write(p, &r);
+    clientreq_clear(req);
+    if (route != NULL)
+        route_unref(route);
+    xchg_end(x);
+}
+
 static void
 no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
 {
     struct buf text = BUF_INIT(1024);
-    struct reqlog r = {.req = req, .x = x, .result = REQLOG_DONE, .code = 502};
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
-    r.size = x->to_head ? 0 : text.len;
-    reqlog_write(p, &r);
-    clientreq_clear(req);
-    xchg_respond_text(x, 502, buf_str(&text));
+    refuse(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
 }
 
@@ -80,25 +139,55 @@ is_websocket(const struct http1_head *head)
     return head->upgrade && str_ieq(headers_get(&head->headers, STR("Upgrade")), STR("websocket"));
 }
 
+/* WebSocket-over-HTTP is spoken by us and by proxies that we trust, not by clients. */
+static bool
+may_ask(const struct route *route, const struct clientreq *req)
+{
+    struct str type;
+    for (unsigned i = 0; i < route->n_targets && !req->trusted; i++) {
+        if (!route->targets[i].over_http)
+            continue;
+        type = headers_get(&req->headers, STR("Content-Type"));
+        if (type.ptr != NULL && str_chr(type, ';') >= 0)
+            type = str_sub(type, 0, (size_t)str_chr(type, ';'));
+        return !str_ieq(str_trim(type), STR("application/websocket-events"));
+    }
+    return true;
+}
+
+/* JSON-P. 0, or -1: the client has been answered, and REQ and ROUTE are gone. */
+static int
+unwrap(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, struct buf *body)
+{
+    struct err e;
+    if (!x->body_complete || jsonp_unwrap(route, req, body, &e) != JSONP_BAD)
+        return 0;
+    refuse(p, x, req, route, 400, str_c(e.text));
+    return -1;
+}
+
 void
 proxy_request(void *arg, struct xchg *x)
 {
     struct proxy *p = arg;
     struct http1_head *head = xchg_head(x);
     struct clientreq req;
+    struct buf body = BUF_INIT((size_t)p->config->client_buffer_size);
     struct route_query q;
     struct route *route;
     struct err e;
     int status;
+    if (headers_has(&head->headers, STR("Pushpin-Check"))) {
+        xchg_respond_text(x, 200, STR("This is pushpind, a GRIP proxy. It takes the place of Pushpin here.\n"));
+        return;
+    }
     if (is_websocket(head)) {
         xchg_respond_text(x, 501, STR("WebSockets are not supported yet.\n"));
         return;
     }
     status = clientreq_init(&req, head, is_secure(p, x, &head->headers), &e);
     if (status != 0) {
-        log_info("request refused code=%d: %s", status, e.text);
-        x->close = true;
-        xchg_respond_text(x, status, str_c(e.text));
+        refuse_head(x, status, str_c(e.text));
         return;
     }
     req.trusted = rewrite_trusted(p, &req.headers);
@@ -106,10 +195,18 @@ proxy_request(void *arg, struct xchg *x)
     if (p->config->accept_pushpin_route)
         q.id = headers_get(&req.headers, STR("Pushpin-Route"));
     route = routes_find(p->routes, &q);
+    req.cross_origin = p->config->auto_cross_origin || (route != NULL && route->aco);
+    if (req.cross_origin && unwrap(p, x, &req, route, &body) != 0)
+        return;
     if (route == NULL)
         no_route(p, x, &req);
-    else
-        exchange_begin(p, x, &req, route);
+    else if (!may_ask(route, &req))
+        refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
+    else {
+        count_request(p, x, &req, route);
+        exchange_begin(p, x, &req, buf_str(&body), route);
+    }
+    buf_clear(&body);
 }
 
 void
@@ -141,6 +238,5 @@ proxy_recover(struct proxy *p)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    (void)p, (void)id;
-    return false; /* ids are given out with the stats messages */
+    return stats_conn_exists(p->stats, id); /* ids are given out with the stats messages */
 }

@@ -1221,8 +1221,8 @@ SECTIONS = {
               "allow_compression client_idle_timeout activity_timeout proxy_protocol_ports proxy_protocol_trusted",
     "proxy": "routesfile debug auto_cross_origin accept_x_forwarded_protocol set_x_forwarded_protocol x_forwarded_for "
              "x_forwarded_for_trusted orig_headers_need_mark accept_pushpin_route cdn_loop log_from log_user_agent "
-             "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers origin_connect_timeout "
-             "origin_response_timeout",
+             "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "
+             "origin_connect_timeout origin_response_timeout log_time log_format",
     "handler": "ipc_file_mode push_in_spec push_in_sub_specs push_in_sub_connect push_in_http_addr push_in_http_port "
                "push_in_http_max_headers_size push_in_http_max_body_size stats_spec command_spec message_rate "
                "message_hwm message_block_size message_wait id_cache_ttl update_on_first_subscription "
