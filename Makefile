@@ -24,7 +24,7 @@ runstatedir = /run
 logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
-DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev
+DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev zlib1g-dev
 TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-jwt python3-cryptography \
             libcmocka-dev openssl curl procps iproute2
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
@@ -39,7 +39,7 @@ BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy
 BENCH_SERVERS =
 
-PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl
+PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl zlib
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef \
        -Wformat=2 -Wvla -Wimplicit-fallthrough $(if $(filter 1,$(WERROR)),-Werror)
 HARDEN = -fPIE -fstack-protector-strong $(CF_PROTECTION) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
