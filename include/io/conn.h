@@ -21,7 +21,7 @@ struct conn;
 struct conn_queue;
 
 struct conn_ops {
-    /* DATA was read. It is gone when the call returns. */
+    /* DATA was read. It is gone when the call returns, and may be written over. */
     void (*on_data)(struct conn *c, struct str data);
     /* The peer will send no more; writing may still work. Called once. */
     void (*on_eof)(struct conn *c);
@@ -62,6 +62,10 @@ int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 bool conn_has_input(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *c);
+
+/* FROM becomes TO, with all that waits; TO reads, and tells OPS. FROM is closed for its old owner. Where the peer's end
+ * had come before, to->eof says so and on_eof() does not follow. */
+void conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops);
 
 /* Stop and go on reading. While stopped the end of the connection is noticed all the same, when the peer's
  * last bytes have been read before. */

@@ -32,6 +32,8 @@ struct h1client {
     bool reused;   /* has carried a request before */
     bool answered; /* a byte of the answer to the present request has come */
     bool chunked;  /* how the body of the request goes out */
+    bool upgrade;  /* 101 is an answer to the present request */
+    struct str rest; /* while on_head() tells of a 101: what has come behind it */
     bool closed;
 };
 

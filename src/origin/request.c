@@ -134,6 +134,14 @@ request_cancel(struct request *r)
     finish(r);
 }
 
+void
+request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, struct str *rest)
+{
+    *rest = r->client->rest;
+    conn_move(&r->client->conn, to, ops);
+    finish(r);
+}
+
 /* All targets failed before the request was sent: say which, or the one cause. */
 static void
 fail_unsent(struct request *r)
@@ -329,6 +337,7 @@ send_request(struct request *r)
     r->sent = true;
     r->active_at = clock_now();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
+    r->client->upgrade = r->spec->upgrade;
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
     loop_timer(o->loop, &r->timer, (uint64_t)limit * 1000);
@@ -438,6 +447,8 @@ static bool
 take_pooled(struct request *r)
 {
     struct h1client *c;
+    if (r->spec->upgrade)
+        return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
         if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
@@ -479,8 +490,11 @@ answer_test(struct request *r)
         loop_later(r->origin->loop, &r->task);
         return;
     }
-    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                             body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    if (r->spec->upgrade)
+        text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
+    else
+        text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
