@@ -12,15 +12,19 @@
 #include "pub/channel.h"
 
 struct proxy;
+struct wsconns;
 
-/* All borrowed. NULL with E set when a key cannot be read. */
+/* All borrowed; WSCONNS is freed before the proxy is. NULL with E set when a key cannot be read. */
 struct proxy *proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
-                        struct channels *channels, struct err *e);
+                        struct channels *channels, struct wsconns *wsconns, struct err *e);
 void proxy_free(struct proxy *p);
 
 /* For h1server_ops. ARG is the proxy. */
 void proxy_request(void *arg, struct xchg *x);
 void proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);
+
+/* Close all WebSockets, with 1001. */
+void proxy_shutdown(struct proxy *p);
 
 /* The command "recover": ask the origins of all holds again. */
 void proxy_recover(struct proxy *p);

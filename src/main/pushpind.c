@@ -18,6 +18,7 @@
 #include "pub/channel.h"
 #include "pub/fanout.h"
 #include "pub/publish.h"
+#include "ws/wsconn.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -51,6 +52,7 @@ struct pushpind {
     struct command *command; /* NULL: not configured */
     struct resolver *resolver;
     struct origin *origin;
+    struct wsconns *wsconns;
     struct proxy *proxy;
     struct h1server *clients;
     struct control *control;
@@ -96,10 +98,16 @@ raise_descriptors(const struct config *config)
 
 /* clients */
 
+static size_t
+count_clients(const struct pushpind *p)
+{
+    return h1server_count(p->clients) + wsconns_clients(p->wsconns);
+}
+
 static void
 pace_listeners(struct pushpind *p)
 {
-    bool full = h1server_count(p->clients) >= p->max_clients;
+    bool full = count_clients(p) >= p->max_clients;
     for (unsigned i = 0; i < p->n_listeners; i++)
         listener_pause(p->listeners[i], full);
 }
@@ -109,7 +117,7 @@ on_client(void *arg, int fd)
 {
     struct pushpind *p = arg;
     h1server_accept(p->clients, fd);
-    if (h1server_count(p->clients) >= p->max_clients)
+    if (count_clients(p) >= p->max_clients)
         pace_listeners(p);
 }
 
@@ -131,7 +139,7 @@ static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
-    if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
+    if (p->stop_at == 0 && p->clients != NULL && count_clients(p) + 1 >= p->max_clients)
         pace_listeners(p);
 }
 
@@ -305,9 +313,12 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
                                        .max_idle = (unsigned)c->client_maxconn / 10 + 1};
+    struct wsconns_settings ws = {
+        .activity_timeout = (unsigned)c->activity_timeout, .on_closed = on_client_closed, .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
-    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, e);
+    p->wsconns = wsconns_new(p->loop, &ws);
+    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     return p->proxy != NULL ? 0 : -1;
 }
 
@@ -347,7 +358,7 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) == 0 || clock_now() >= p->stop_at)
+    if ((h1server_count(p->clients) == 0 && wsconns_count(p->wsconns) == 0) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -377,6 +388,7 @@ on_stop(int signo, void *arg)
     free_listeners(p);
     h1server_shutdown(p->publishers);
     h1server_shutdown(p->clients);
+    proxy_shutdown(p->proxy);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
 }
@@ -451,6 +463,8 @@ end(struct pushpind *p)
         control_free(p->control);
     if (p->command != NULL)
         command_free(p->command);
+    if (p->wsconns != NULL)
+        wsconns_free(p->wsconns);
     if (p->proxy != NULL)
         proxy_free(p->proxy);
     if (p->origin != NULL)

@@ -6,6 +6,8 @@
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
+#include "proxy/wsopen.h"
+#include "proxy/wsproxy.h"
 
 static int
 load_key(const struct config *config, const char *name, const char *text, struct jwt_key **out, struct err *e)
@@ -21,7 +23,7 @@ load_key(const struct config *config, const char *name, const char *text, struct
 
 struct proxy *
 proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
-          struct channels *channels, struct err *e)
+          struct channels *channels, struct wsconns *wsconns, struct err *e)
 {
     struct proxy *p = mem_zalloc(sizeof *p);
     p->loop = l;
@@ -29,6 +31,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->routes = routes;
     p->origin = origin;
     p->channels = channels;
+    p->wsconns = wsconns;
+    list_init(&p->websockets);
     p->updates = updates_new(l);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
@@ -70,14 +74,10 @@ no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
     r.size = x->to_head ? 0 : text.len;
     reqlog_write(p, &r);
     clientreq_clear(req);
+    if (req->ws)
+        x->close = true;
     xchg_respond_text(x, 502, buf_str(&text));
     buf_clear(&text);
-}
-
-static bool
-is_websocket(const struct http1_head *head)
-{
-    return head->upgrade && str_ieq(headers_get(&head->headers, STR("Upgrade")), STR("websocket"));
 }
 
 void
@@ -90,11 +90,10 @@ proxy_request(void *arg, struct xchg *x)
     struct route *route;
     struct err e;
     int status;
-    if (is_websocket(head)) {
-        xchg_respond_text(x, 501, STR("WebSockets are not supported yet.\n"));
-        return;
-    }
+    bool ws = wsopen_wanted(head);
     status = clientreq_init(&req, head, is_secure(p, x, &head->headers), &e);
+    if (status == 0 && ws && wsopen_refuse(x, &req))
+        return;
     if (status != 0) {
         log_info("request refused code=%d: %s", status, e.text);
         x->close = true;
@@ -102,12 +101,15 @@ proxy_request(void *arg, struct xchg *x)
         return;
     }
     req.trusted = rewrite_trusted(p, &req.headers);
-    q = (struct route_query){.host = req.host, .path = clientreq_pathname(&req), .ssl = req.secure};
+    req.ws = ws;
+    q = (struct route_query){.host = req.host, .path = clientreq_pathname(&req), .ws = ws, .ssl = req.secure};
     if (p->config->accept_pushpin_route)
         q.id = headers_get(&req.headers, STR("Pushpin-Route"));
     route = routes_find(p->routes, &q);
     if (route == NULL)
         no_route(p, x, &req);
+    else if (ws)
+        wsopen_begin(p, x, &req, route);
     else
         exchange_begin(p, x, &req, route);
 }
@@ -123,6 +125,13 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
         buf_addf(out, "Request line exceeded limit of %d bytes.\n", p->config->client_buffer_size);
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
+}
+
+void
+proxy_shutdown(struct proxy *p)
+{
+    while (!list_empty(&p->websockets))
+        wsproxy_shutdown(container_of(list_first(&p->websockets), struct wsproxy, in_proxy));
 }
 
 static void

@@ -268,9 +268,9 @@ put_forwarded_proto(struct proxy *p, const struct clientreq *c, struct headers *
     int set = p->config->set_x_forwarded_protocol;
     if (!c->secure || set == CONFIG_XFP_OFF)
         return;
-    headers_view(out, STR("X-Forwarded-Proto"), STR("https"));
+    headers_view(out, STR("X-Forwarded-Proto"), c->ws ? STR("wss") : STR("https"));
     if (set == CONFIG_XFP_BOTH)
-        headers_view(out, STR("X-Forwarded-Protocol"), STR("https"));
+        headers_view(out, STR("X-Forwarded-Protocol"), c->ws ? STR("wss") : STR("https"));
 }
 
 void
