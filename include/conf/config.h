@@ -48,6 +48,7 @@ struct config {
     bool accept_pushpin_route;
     char *cdn_loop; /* "" when not set */
     bool log_from, log_user_agent;
+    bool log_time, log_json; /* new: request lines with times; as JSON */
     char *sig_iss, *sig_key, *upstream_key, *sockjs_url;
     int max_open_requests;       /* 0: client_maxconn */
     int client_idle_timeout;     /* s; new: 60 of proxying 3 */

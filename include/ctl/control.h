@@ -21,6 +21,10 @@ struct control *control_new(struct loop *l, const struct control_settings *setti
                             const struct control_ops *ops, void *arg);
 void control_free(struct control *c);
 
+/* While paused, publish requests wait for their answer, so that publishers do not get ahead of what can be delivered.
+ */
+void control_pause(struct control *c, bool pause);
+
 /* For h1server_ops; ARG is the control. */
 void control_request(void *arg, struct xchg *x);
 void control_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);

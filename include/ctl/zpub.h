@@ -27,6 +27,9 @@ struct zpub *zpub_new(struct loop *l, struct zcontext *c, const struct zpub_sett
                       struct err *e);
 void zpub_free(struct zpub *z);
 
+/* Stop and go on taking items. */
+void zpub_pause(struct zpub *z, bool pause);
+
 /* CHANNEL has its first subscriber, or has lost its last one; once each, in turns. */
 void zpub_subscribe(struct zpub *z, struct str channel);
 void zpub_unsubscribe(struct zpub *z, struct str channel);

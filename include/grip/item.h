@@ -11,6 +11,7 @@ struct item {
     struct str id;      /* ptr NULL when absent; an empty id is an id */
     struct str prev_id; /* ptr NULL when absent */
     bool no_seq;
+    bool warned;                          /* pub/filter has told that it cannot be filtered: once for all */
     int64_t size;                         /* -1 when absent */
     json_t *meta;                         /* reference held: object of strings; NULL when absent */
     struct format *formats[FORMAT_KINDS]; /* owned; NULL where the item has no such format */

@@ -40,6 +40,8 @@ struct conn {
     struct conn_queue *queue;   /* owned; NULL while nothing waits to be written */
     int fd;                     /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, connecting : 1, lingering : 1;
+    bool unread : 1; /* paused, and bytes wait in the kernel */
+    bool moved : 1;  /* some of the queue has been written; the owner resets it */
 };
 
 /* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */
@@ -67,8 +69,8 @@ size_t conn_queued(const struct conn *c);
  * had come before, to->eof says so and on_eof() does not follow. */
 void conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops);
 
-/* Stop and go on reading. While stopped the end of the connection is noticed all the same, when the peer's
- * last bytes have been read before. */
+/* Stop and go on reading. While stopped the peer's end is noticed all the same when its last bytes have been read
+ * before, and an error always. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

@@ -66,6 +66,9 @@ int zsock_connect(struct zsock *z, const char *spec, struct err *e);
 /* What it was bound to last, wildcards replaced; the text lies in BUF. */
 struct str zsock_endpoint(struct zsock *z, char *buf, size_t size);
 
+/* Stop and go on reading messages; meanwhile they wait in libzmq, up to the high-water mark, and then at the peers. */
+void zsock_pause(struct zsock *z, bool pause);
+
 /* Send one message of N frames. 0, or -1 when it was dropped. PUB drops for slow peers and ROUTER for unknown ones
  * without a word. */
 int zsock_send(struct zsock *z, const struct str *frames, unsigned n);

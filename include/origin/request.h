@@ -27,6 +27,8 @@ struct origin_settings {
 struct origin;
 struct origin *origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver);
 void origin_free(struct origin *o);
+/* Give back what idle connections could do without. */
+void origin_trim(struct origin *o);
 
 /* What is kept of a request's body, so that it can be sent again. */
 enum { REQUEST_BODY_KEPT = 100000 };

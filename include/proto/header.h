@@ -44,6 +44,9 @@ void headers_set(struct headers *h, struct str name, struct str value);
  * false: no element left. Spec: grip, "Header syntax". */
 bool header_element(struct str *rest, struct str *element);
 
+/* Append the elements of all headers called NAME as one list, ", " between them. */
+void headers_join(const struct headers *h, struct str name, struct buf *out);
+
 /* Is TOKEN one of the comma-separated tokens of any header called NAME? Case is ignored. */
 bool headers_list_has(const struct headers *h, struct str name, struct str token);
 

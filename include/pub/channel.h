@@ -24,7 +24,7 @@ struct subs {
     uint32_t n;      /* used entries, holes included */
     uint32_t cap;
     uint32_t live;         /* subscriptions */
-    struct outbox *outbox; /* owned by the fan-out; while there is one nothing in the array moves */
+    struct outbox *outbox; /* owned by the fan-out; what leaves while there is one is a hole */
 };
 
 struct channel {
@@ -74,6 +74,13 @@ unsigned channel_receivers(const struct channel *ch, enum format_kind kind);
 void channels_each_hold(struct channels *t, void (*cb)(struct hold *h, void *arg), void *arg);
 void channels_each(struct channels *t, void (*cb)(struct channel *ch, void *arg), void *arg);
 
+/* Close up the holes. MARKS, N of them and never falling, are numbers of entries at the front: they follow. */
+void subs_compact(struct subs *s, uint32_t *marks, unsigned n_marks);
+static inline uint32_t
+subs_holes(const struct subs *s)
+{
+    return s->n - s->live;
+}
 /* The outbox is gone: what left in the meantime is compacted away. */
 void subs_settle(struct channel *ch, enum format_kind kind);
 

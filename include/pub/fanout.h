@@ -22,5 +22,9 @@ void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
+/* More is published than can be delivered: publishers should wait (true), or go on (false). Called within fanout_item()
+ * and from the loop. */
+void fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg);
+bool fanout_full(const struct fanout *f);
 
 #endif

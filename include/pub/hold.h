@@ -41,6 +41,8 @@ struct hold_ops {
     void (*update)(struct hold *h, enum hold_update how);
     /* Values of the subscription's meta, for filters; ptr NULL when there is none of that name. May be NULL. */
     struct str (*meta)(const struct hold *h, struct str name);
+    /* A message did not come through the filters of SUB. In debug mode the hold ends, saying WHY. May be NULL. */
+    void (*unfiltered)(struct sub *sub, const char *why);
 };
 
 struct hold {
@@ -52,9 +54,10 @@ struct hold {
     uint8_t kind;               /* enum format_kind: which format of an item it takes */
     uint8_t n_subs;
     bool first_used;
+    bool filters_itself; /* deliver() is given everything: ids are looked at before the filters */
 };
 
-/* Take over the reference to ROUTE. */
+/* Take over the reference to ROUTE. A closed hold has no subs, and its memory stays until the turn is over. */
 void hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, struct route *route, void *client);
 /* Leave all channels, give the route back. */
 void hold_clear(struct hold *h);

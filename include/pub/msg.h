@@ -4,8 +4,10 @@
  *           '---------framed--------'      a chunk, for chunked streams
  *                     'payload'            the same bytes: HTTP/1.0
  *
- * A ws-message has its frame's head there, and no CR LF: servers do not mask, so all clients share it. What clients with
- * compression get is made when the first of them asks, and shared too. Unchanged after msg_new() but for that. Who sends a msg passes &m->shared as the owner of the bytes. */
+ * A ws-message has its frame's head there, and no CR LF: servers do not mask, so all clients share it. What clients
+ * with compression get is made when the first of them asks, and shared too. Unchanged after msg_new() but for that.
+ * PAYLOAD is the content to send; the format's own may have been rewritten. Who sends a msg passes &m->shared as the
+ * owner of the bytes. */
 #ifndef PUB_MSG_H
 #define PUB_MSG_H
 
@@ -27,6 +29,8 @@ struct msg *msg_new(struct item *item, enum format_kind kind);
 struct shared_bytes *msg_packed(struct msg *m);
 /* The frame's opcode. */
 enum wsframe_opcode msg_opcode(const struct format *f);
+/* M with other content, for one client. */
+struct msg *msg_rewrite(const struct msg *m, struct str content);
 
 static inline struct msg *
 msg_ref(struct msg *m)

@@ -3,10 +3,10 @@
  *   user (wsproxy)  --ws_send, ws_close, ws_leave, ws_pause-->  endpoint (wsconn, ...)
  *   user            <--on_message, on_control, on_close, on_drained, on_gone--  endpoint
  *
- * The endpoint owns itself. The user joins itself to it with ws_join() and is parted from it when both close frames have
- * been exchanged, by ws_leave(), or by on_gone(): from then on it may not use the endpoint, which calls it no more.
- * Messages come and go in pieces, as they come; control frames may come between two pieces. An endpoint without a socket
- * may call back within ws_send() and the others. */
+ * The endpoint owns itself. The user joins itself to it with ws_join() and is parted from it when both close frames
+ * have been exchanged, by ws_leave(), or by on_gone(): from then on it may not use the endpoint, which calls it no
+ * more. Messages come and go in pieces, as they come; control frames may come between two pieces. An endpoint without a
+ * socket may call back within ws_send() and the others. */
 #ifndef WS_WS_H
 #define WS_WS_H
 

@@ -2,15 +2,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "io/conn.h"
 
-#include <malloc.h>
-
 enum {
-    LINGER_MS = 2000,  /* for the client to read our last words */
-    TRIM_AFTER = 1000, /* closed connections after which memory is given back to the system */
-    TRIM_DELAY_MS = 200,
-    MAX_PIECES = 21 /* of one conn_sendv(), chunk heads and ends included */
+    LINGER_MS = 2000, /* for the client to read our last words */
+    MAX_PIECES = 21   /* of one conn_sendv(), chunk heads and ends included */
 };
 
 enum h1_state {
@@ -50,8 +47,6 @@ struct h1server {
     struct task task;      /* serves READY, and sends CORKED */
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
-    struct timer trim;
-    unsigned closed; /* since memory was last given back */
     bool stopping;
 };
 
@@ -83,15 +78,7 @@ h1conn_free(void *ptr)
     }
     if (c->parser != NULL)
         http1_free(c->parser);
-    mem_free(c);
-}
-
-static void
-on_trim(struct timer *t)
-{
-    struct h1server *s = container_of(t, struct h1server, trim);
-    s->closed = 0;
-    malloc_trim(0);
+    slab_free(c, sizeof *c);
 }
 
 static void
@@ -103,8 +90,6 @@ forget(struct h1conn *c)
     list_remove(c->ready ? &s->ready : &s->conns, &c->in_server);
     loop_timer_stop(s->loop, &c->timer);
     c->state = H1_CLOSED;
-    if (++s->closed >= TRIM_AFTER)
-        loop_timer(s->loop, &s->trim, TRIM_DELAY_MS); /* once it is quiet again */
     loop_reap(s->loop, c, h1conn_free);
     if (s->ops.on_closed != NULL)
         s->ops.on_closed(s->arg);
@@ -133,7 +118,8 @@ close_conn(struct h1conn *c, const char *why)
 static void
 close_gently(struct h1conn *c)
 {
-    if (c->conn.eof && conn_queued(&c->conn) == 0) {
+    bool all_read = c->xchg.body_complete && c->pending == NULL; /* no reset will follow */
+    if ((c->conn.eof || all_read) && conn_queued(&c->conn) == 0) {
         close_conn(c, "done");
         return;
     }
@@ -601,7 +587,6 @@ h1server_new(struct loop *l, const struct h1server_settings *settings, const str
     list_init(&s->conns);
     list_init(&s->ready);
     task_init(&s->task, on_task);
-    timer_init(&s->trim, on_trim);
     buf_init(&s->head, 1 << 24);
     return s;
 }
@@ -615,7 +600,6 @@ h1server_free(struct h1server *s)
     while (!list_empty(&s->conns))
         close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), "stopping");
     loop_cancel(s->loop, &s->task);
-    loop_timer_stop(s->loop, &s->trim);
     buf_clear(&s->head);
     mem_free(s);
 }
@@ -623,7 +607,7 @@ h1server_free(struct h1server *s)
 void
 h1server_accept(struct h1server *s, int fd)
 {
-    struct h1conn *c = mem_zalloc(sizeof *c);
+    struct h1conn *c = slab_alloc(sizeof *c);
     c->server = s;
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();

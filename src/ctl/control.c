@@ -15,8 +15,9 @@ struct ctlreq {
     struct xchg *x;          /* borrowed, joined */
     struct buf body;
     struct timer timer;
-    bool json;           /* the answer's type */
-    char *method, *path; /* owned */
+    struct list_node waiting; /* in control->waiting while publishing is paused */
+    bool json;                /* the answer's type */
+    char *method, *path;      /* owned */
 };
 
 struct control {
@@ -25,6 +26,9 @@ struct control {
     struct publish *publish; /* borrowed */
     struct control_ops ops;
     void *arg;
+    bool paused;
+    struct list waiting; /* of ctlreq: whole, and waiting for their turn */
+    struct task task;    /* publishes them, as long as it may */
 };
 
 static void
@@ -40,6 +44,8 @@ ctlreq_free(void *ptr)
 static void
 finish(struct ctlreq *r)
 {
+    if (list_in(&r->waiting))
+        list_remove(&r->control->waiting, &r->waiting);
     loop_timer_stop(r->control->loop, &r->timer);
     loop_reap(r->control->loop, r, ctlreq_free);
 }
@@ -193,6 +199,9 @@ dispatch(struct ctlreq *r)
         buf_addf(&text, "Method not allowed: %s.\n", r->method);
         answer(r, 405, "text/plain", "POST", buf_str(&text), -1);
         buf_clear(&text);
+    } else if (is_publish && r->control->paused) {
+        loop_timer_stop(r->control->loop, &r->timer);
+        list_push_back(&r->control->waiting, &r->waiting);
     } else if (is_publish) {
         publish(r);
     } else {
@@ -288,6 +297,24 @@ control_bad_text(void *arg, int status, const char *why, bool in_body, struct bu
         buf_adds(out, STR("Failed to parse request header.\n"));
 }
 
+static void
+on_task(struct task *t)
+{
+    struct control *c = container_of(t, struct control, task);
+    while (!c->paused && !list_empty(&c->waiting)) {
+        struct ctlreq *r = container_of(list_pop_front(&c->waiting), struct ctlreq, waiting);
+        publish(r);
+    }
+}
+
+void
+control_pause(struct control *c, bool pause)
+{
+    c->paused = pause;
+    if (!pause && !list_empty(&c->waiting))
+        loop_later(c->loop, &c->task);
+}
+
 struct control *
 control_new(struct loop *l, const struct control_settings *settings, struct publish *p, const struct control_ops *ops,
             void *arg)
@@ -298,11 +325,14 @@ control_new(struct loop *l, const struct control_settings *settings, struct publ
     c->publish = p;
     c->ops = *ops;
     c->arg = arg;
+    list_init(&c->waiting);
+    task_init(&c->task, on_task);
     return c;
 }
 
 void
 control_free(struct control *c)
 {
+    loop_cancel(c->loop, &c->task);
     mem_free(c);
 }

@@ -167,6 +167,15 @@ zpub_free(struct zpub *z)
 }
 
 void
+zpub_pause(struct zpub *z, bool pause)
+{
+    if (z->pull.zsock != NULL)
+        zsock_pause(z->pull.zsock, pause);
+    if (z->sub.zsock != NULL)
+        zsock_pause(z->sub.zsock, pause);
+}
+
+void
 zpub_subscribe(struct zpub *z, struct str channel)
 {
     if (z->sub.zsock == NULL)

@@ -10,10 +10,14 @@ static const struct {
     const char *name;
     enum wscontrol_type type;
 } types[] = {
-    {"subscribe", WSCONTROL_SUBSCRIBE},         {"unsubscribe", WSCONTROL_UNSUBSCRIBE},
-    {"detach", WSCONTROL_DETACH},               {"session", WSCONTROL_SESSION},
-    {"set-meta", WSCONTROL_SET_META},           {"keep-alive", WSCONTROL_KEEP_ALIVE},
-    {"send-delayed", WSCONTROL_SEND_DELAYED},   {"flush-delayed", WSCONTROL_FLUSH_DELAYED},
+    {"subscribe", WSCONTROL_SUBSCRIBE},
+    {"unsubscribe", WSCONTROL_UNSUBSCRIBE},
+    {"detach", WSCONTROL_DETACH},
+    {"session", WSCONTROL_SESSION},
+    {"set-meta", WSCONTROL_SET_META},
+    {"keep-alive", WSCONTROL_KEEP_ALIVE},
+    {"send-delayed", WSCONTROL_SEND_DELAYED},
+    {"flush-delayed", WSCONTROL_FLUSH_DELAYED},
 };
 
 static int

@@ -22,11 +22,16 @@ struct conn_queue {
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 
+/* While paused, bytes that wait must not wake us over and over: once they are known an edge tells of an error behind
+ * them. libevent cannot have edges for one event of a descriptor and levels for another, so while something waits to be
+ * written there is no event for reading then: writing tells of errors too. */
 static void
 watch_reading(struct conn *c)
 {
-    /* While paused, an edge tells that the peer is gone, and unread bytes do not wake us over and over. */
-    short what = c->reading ? EV_READ | EV_PERSIST : EV_READ | EV_CLOSED | EV_ET | EV_PERSIST;
+    short what = c->reading || !c->unread ? EV_READ | EV_PERSIST : EV_READ | EV_PERSIST | EV_ET;
+    event_del(&c->event);
+    if (c->eof || c->broken || c->connecting || ((what & EV_ET) && c->queue != NULL))
+        return;
     event_assign(&c->event, loop_base(c->loop), c->fd, what, on_readable, c);
     event_add(&c->event, NULL);
 }
@@ -91,6 +96,7 @@ queue_flush(struct conn *c)
         written = writev(c->fd, iov, (int)n);
         if (written < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        c->moved = true;
         queue_consume(q, (size_t)written);
         if ((size_t)written < wanted)
             return 0;
@@ -111,6 +117,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     if (c->queue->n > 0)
         return;
     queue_free(c);
+    if (c->unread)
+        watch_reading(c);
     if (c->lingering)
         shutdown(c->fd, SHUT_WR);
     else if (c->ops->on_drained != NULL)
@@ -124,6 +132,8 @@ queue_add(struct conn *c, struct str bytes, struct shared *owner)
     if (q == NULL) {
         q = c->queue = mem_zalloc(sizeof *q);
         event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+        if (c->unread)
+            watch_reading(c);
         if (!c->connecting)
             event_add(&q->event, NULL);
     }
@@ -240,18 +250,27 @@ end_of_input(struct conn *c)
     c->ops->on_eof(c);
 }
 
-/* Reading is paused and an edge came: more bytes, the peer's end, or an error. */
+/* Reading is paused and there is something: the peer's end, an error, or bytes, which stay where they are. */
 static void
-look_while_paused(struct conn *c, short what)
+look_while_paused(struct conn *c)
 {
+    char byte;
     int error = 0;
     socklen_t len = sizeof error;
+    ssize_t n = 0;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error == 0 && (n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)) < 0)
+        error = errno;
+    if (error == EAGAIN || error == EINTR)
+        return;
     if (error != 0) {
         event_del(&c->event);
         c->ops->on_error(c, strerror(error));
-    } else if (what & EV_CLOSED) {
+    } else if (n == 0) {
         end_of_input(c);
+    } else if (!c->unread) {
+        c->unread = true;
+        watch_reading(c);
     }
 }
 
@@ -261,7 +280,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     char *buffer = loop_read_buffer(c->loop);
     ssize_t n;
-    (void)fd;
+    (void)fd, (void)what;
     loop_woke(c->loop);
     if (c->broken) {
         event_del(&c->event);
@@ -269,7 +288,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (!c->reading) {
-        look_while_paused(c, what);
+        look_while_paused(c);
         return;
     }
     n = recv(c->fd, buffer, LOOP_READ_SIZE, 0);
@@ -293,14 +312,15 @@ begin(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
     c->queue = NULL;
     c->fd = fd;
     c->reading = true;
-    c->eof = c->broken = c->connecting = c->lingering = false;
+    c->eof = c->broken = c->connecting = c->lingering = c->unread = c->moved = false;
 }
 
 void
 conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
 {
     begin(c, l, fd, ops);
-    watch_reading(c);
+    event_assign(&c->event, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, c);
+    event_add(&c->event, NULL);
 }
 
 static void
@@ -353,6 +373,7 @@ conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops)
     *to = *from;
     to->ops = ops;
     to->reading = true;
+    to->unread = to->moved = false;
     from->fd = -1;
     from->queue = NULL;
     event_assign(&to->event, loop_base(to->loop), to->fd, EV_READ | EV_PERSIST, on_readable, to);
@@ -373,10 +394,6 @@ conn_pause(struct conn *c)
     if (!c->reading || c->fd < 0)
         return;
     c->reading = false;
-    if (c->eof || c->broken || c->connecting)
-        return;
-    event_del(&c->event);
-    watch_reading(c);
 }
 
 void
@@ -385,9 +402,9 @@ conn_resume(struct conn *c)
     if (c->reading || c->fd < 0)
         return;
     c->reading = true;
-    if (c->eof || c->broken || c->connecting)
+    if (!c->unread)
         return;
-    event_del(&c->event);
+    c->unread = false;
     watch_reading(c);
 }
 

@@ -45,10 +45,10 @@ on_alarm(evutil_socket_t fd, short what, void *arg)
     loop_woke(l);
 }
 
-/* libevent keeps a small record for each descriptor number, for ever. In the common heap these would lie between what
- * connections use and hold every page of it after they have gone; so small blocks of libevent's have a place of their
- * own, reserved at start and filled page by page. */
-enum { CELL = 32, CELLS = 1 << 20 };
+/* libevent keeps a record of 16 bytes for each descriptor number, for ever. In the common heap these would lie between
+ * what connections use and hold every page of it after they have gone; so small blocks of libevent's have a place of
+ * their own, reserved at start and filled page by page. */
+enum { CELL = 16, CELLS = 1 << 20 };
 
 static char *cells;       /* CELLS of CELL bytes; NULL: there is no such place */
 static size_t cells_used; /* handed out at least once */
@@ -144,7 +144,7 @@ reap(struct loop *l)
         d.free_cb(d.ptr);
     }
     l->n_dead = 0;
-    if (l->cap_dead > 4096) {
+    if (l->cap_dead > 256) {
         mem_free(l->dead);
         l->dead = NULL;
         l->cap_dead = 0;

@@ -26,6 +26,7 @@ struct zsock {
     uint64_t dropped;
     unsigned n; /* frames of the message being read; the first ZSOCK_FRAMES are kept */
     zmq_msg_t frames[ZSOCK_FRAMES];
+    bool paused;
 };
 
 static const int zmq_types[] = {
@@ -59,7 +60,7 @@ look(struct zsock *z)
 {
     int events = 0;
     size_t size = sizeof events;
-    if (list_in(&z->more.node))
+    if (list_in(&z->more.node) || z->paused)
         return;
     if (zmq_getsockopt(z->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0)
         loop_later(z->loop, &z->more);
@@ -107,7 +108,7 @@ read_batch(struct zsock *z)
     uint64_t end = clock_exact_us() + BATCH_US;
     unsigned messages = 0;
     bool last;
-    while (messages < BATCH && read_frame(z, &last)) {
+    while (messages < BATCH && !z->paused && read_frame(z, &last)) {
         if (last) {
             deliver(z);
             messages++;
@@ -188,6 +189,14 @@ zsock_new(struct zcontext *c, struct loop *l, enum zsock_type type, const struct
     event_add(&z->event, NULL);
     look(z);
     return z;
+}
+
+void
+zsock_pause(struct zsock *z, bool pause)
+{
+    z->paused = pause;
+    if (!pause)
+        look(z);
 }
 
 static void

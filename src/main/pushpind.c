@@ -1,6 +1,7 @@
 /* pushpind.c - builds everything, wires the callbacks, runs, reloads, stops. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slab.h"
 #include "client/h1server.h"
 #include "conf/config.h"
 #include "conf/routes.h"
@@ -34,6 +35,8 @@ enum {
     ROUTES_DELAY_MS = 1000,  /* from a change of the routes file to reading it */
     ROUTES_POLL_MS = 1000,   /* between two looks at it where inotify does not work */
     SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
+    TRIM_AFTER = 1000,       /* closed connections after which memory is given back to the system */
+    TRIM_DELAY_MS = 200,     /* and the quiet before that */
     CONTROL_IDLE_S = 60,
     CONTROL_HEAD_S = 30
 };
@@ -61,6 +64,8 @@ struct pushpind {
     unsigned n_listeners;
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
+    unsigned closed; /* clients that have left since memory was given back */
+    struct timer trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
 };
@@ -86,7 +91,7 @@ raise_descriptors(const struct config *config)
                 r = higher;
         }
     }
-    most = r.rlim_cur > SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : 1;
+    most = r.rlim_cur > 2 * SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : r.rlim_cur / 2;
     if (most >= clients)
         log_info("descriptor limit %llu: up to %zu clients (client_maxconn)", (unsigned long long)r.rlim_cur, clients);
     else
@@ -136,9 +141,25 @@ on_bad_request(void *arg, int status, const char *why, bool in_body, struct buf 
 }
 
 static void
+on_trim(struct timer *t)
+{
+    struct pushpind *p = container_of(t, struct pushpind, trim);
+    if (p->closed > 0) {
+        p->closed = 0;
+        origin_trim(p->origin);
+        loop_timer(p->loop, t, TRIM_DELAY_MS); /* by then what this has closed is freed */
+    } else {
+        slab_trim();
+        malloc_trim(0);
+    }
+}
+
+static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
+    if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
+        loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
     if (p->stop_at == 0 && p->clients != NULL && count_clients(p) + 1 >= p->max_clients)
         pace_listeners(p);
 }
@@ -289,6 +310,16 @@ on_dropped(void *arg, struct sub *sub)
     fanout_sub_gone(p->fanout, sub);
 }
 
+static void
+on_full(void *arg, bool full)
+{
+    struct pushpind *p = arg;
+    if (p->zpub != NULL)
+        zpub_pause(p->zpub, full);
+    if (p->control != NULL)
+        control_pause(p->control, full);
+}
+
 static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
 
 static void
@@ -302,6 +333,7 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    fanout_on_full(p->fanout, on_full, p);
 }
 
 static int
@@ -358,7 +390,8 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if ((h1server_count(p->clients) == 0 && wsconns_count(p->wsconns) == 0) || clock_now() >= p->stop_at)
+    size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
+    if (open == 0 || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -407,6 +440,8 @@ reload_config(struct pushpind *p)
     p->config->debug = fresh->debug;
     p->config->log_from = fresh->log_from;
     p->config->log_user_agent = fresh->log_user_agent;
+    p->config->log_time = fresh->log_time;
+    p->config->log_json = fresh->log_json;
     log_set_level(fresh->log_level);
     config_free(fresh);
 }
@@ -439,14 +474,16 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
+    timer_init(&p->trim, on_trim);
+    /* before a port is open: who finds it open may send one */
+    loop_on_signal(p->loop, SIGTERM, on_stop, p);
+    loop_on_signal(p->loop, SIGINT, on_stop, p);
+    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
     build_pub(p);
     if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
         return -1;
-    loop_on_signal(p->loop, SIGTERM, on_stop, p);
-    loop_on_signal(p->loop, SIGINT, on_stop, p);
-    loop_on_signal(p->loop, SIGHUP, on_reload, p);
     return 0;
 }
 
@@ -454,6 +491,8 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
+    if (p->loop != NULL)
+        loop_timer_stop(p->loop, &p->stop);
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);

@@ -1,6 +1,9 @@
 #include "origin/pool.h"
 
+#include "base/clock.h"
 #include "base/map.h"
+
+enum { KEPT_AT_TRIM = 8 }; /* idle connections */
 
 struct pool_slot {
     struct map_node node;
@@ -94,10 +97,23 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
         map_add(&p->slots, &slot->node);
     }
     c->ops = NULL;
+    c->idle_since = clock_now();
     c->pool = p;
     c->slot = slot;
     list_push_front(&slot->idle, &c->in_slot);
     list_push_back(&p->by_age, &c->by_age);
     timer_init(&c->timer, on_timer);
     loop_timer(p->loop, &c->timer, POOL_IDLE_S * 1000);
+}
+
+void
+pool_trim(struct pool *p)
+{
+    while (p->by_age.n > KEPT_AT_TRIM)
+        h1client_close(container_of(list_first(&p->by_age), struct h1client, by_age));
+    list_each (&p->by_age, node) {
+        struct h1client *c = container_of(node, struct h1client, by_age);
+        http1_free(c->parser);
+        c->parser = NULL;
+    }
 }

@@ -10,6 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
     FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
@@ -27,6 +28,7 @@ struct origin {
     struct pool *pool;         /* owned */
     struct map failed;         /* of failed_target, by the target's text; owned */
     struct buf head;           /* for composing requests */
+    struct buf key;            /* for composing keys of the pool */
 };
 
 struct request {
@@ -169,7 +171,8 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
     r->client = NULL;
     r->failure = failure;
     snprintf(r->why, sizeof r->why, "%s", why);
-    note_failure(r->origin, r->target);
+    if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
+        note_failure(r->origin, r->target);
     next_target(r);
 }
 
@@ -200,6 +203,19 @@ on_body(void *user, struct str piece)
     r->ops->on_body(r, piece);
 }
 
+/* Connections to a target that may not be private are kept apart: nobody has looked at the addresses of others. */
+static struct str
+pool_key(const struct request *r)
+{
+    struct buf *b = &r->origin->key;
+    if (!r->target->untrusted)
+        return str_c(r->target->text);
+    b->len = 0;
+    buf_adds(b, STR("untrusted "));
+    buf_adds(b, str_c(r->target->text));
+    return buf_str(b);
+}
+
 static void
 on_end(void *user)
 {
@@ -208,7 +224,7 @@ on_end(void *user)
     bool all_sent = r->spec->body->complete && conn_queued(&c->conn) == 0;
     r->client = NULL;
     if (c->reused && all_sent)
-        pool_put(r->origin->pool, str_c(r->target->text), c);
+        pool_put(r->origin->pool, pool_key(r), c);
     else
         h1client_close(c);
     finish(r);
@@ -449,8 +465,9 @@ take_pooled(struct request *r)
     struct h1client *c;
     if (r->spec->upgrade)
         return false; /* what is pooled may be stale, and this cannot be sent twice */
-    while ((c = pool_take(r->origin->pool, str_c(r->target->text), &client_ops, r)) != NULL) {
-        if (idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+    while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
+        bool fresh = clock_now() - c->idle_since < FRESH_MS;
+        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
@@ -596,7 +613,14 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     o->pool = pool_new(l, settings->max_idle);
     map_init(&o->failed);
     buf_init(&o->head, 1 << 24);
+    buf_init(&o->key, 4096);
     return o;
+}
+
+void
+origin_trim(struct origin *o)
+{
+    pool_trim(o->pool);
 }
 
 static void
@@ -614,5 +638,6 @@ origin_free(struct origin *o)
     map_each(&o->failed, free_failed, &o->failed);
     map_clear(&o->failed);
     buf_clear(&o->head);
+    buf_clear(&o->key);
     mem_free(o);
 }

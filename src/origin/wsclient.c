@@ -6,8 +6,8 @@
 #include <sys/random.h>
 
 struct wsclient {
-    struct loop *loop;      /* borrowed */
-    struct wsconns *conns;  /* borrowed */
+    struct loop *loop;       /* borrowed */
+    struct wsconns *conns;   /* borrowed */
     struct request *request; /* owned; NULL when over */
     const struct wsclient_ops *ops;
     void *user;

@@ -156,6 +156,22 @@ header_element(struct str *rest, struct str *element)
     return false;
 }
 
+void
+headers_join(const struct headers *h, struct str name, struct buf *out)
+{
+    size_t start = out->len;
+    for (unsigned i = 0; i < h->n; i++) {
+        struct str rest = h->at[i].value, element;
+        if (!str_ieq(h->at[i].name, name))
+            continue;
+        while (header_element(&rest, &element)) {
+            if (out->len > start)
+                buf_adds(out, STR(", "));
+            buf_adds(out, element);
+        }
+    }
+}
+
 bool
 headers_list_has(const struct headers *h, struct str name, struct str token)
 {

@@ -9,16 +9,20 @@
 #include "base/mem.h"
 #include "client/xchg.h"
 
+struct jsonp;
+
 struct clientreq {
     struct str method;
-    struct str authority;   /* as the client gave it: Host, or that of an absolute target */
-    struct str host;        /* lower-case, without port and brackets: for the routes; in MEMORY */
+    struct str authority;   /* Host, or that of an absolute target, in lower case; in MEMORY */
+    struct str host;        /* that without port and brackets: for the routes; in MEMORY */
     struct str path;        /* normalised, with its query; in MEMORY */
     size_t path_len;        /* bytes of PATH that are the path proper */
     struct headers headers; /* all that came */
     bool secure;            /* https, or said to be by a trusted header */
     bool ws;                /* it is to become a WebSocket */
     bool trusted;           /* a proxy that we trust has handled it */
+    bool cross_origin;      /* the answer gets cross-origin headers */
+    struct jsonp *jsonp;    /* owned; NULL: the answer goes out as it is */
     char *memory;           /* owned */
 };
 
@@ -27,6 +31,8 @@ int clientreq_init(struct clientreq *c, const struct http1_head *head, bool secu
 /* A copy that owns everything. */
 void clientreq_copy(struct clientreq *to, const struct clientreq *from);
 void clientreq_clear(struct clientreq *c);
+/* Another method, path and query, copied; PATH_LEN as above. */
+void clientreq_replace(struct clientreq *c, struct str method, struct str path, size_t path_len);
 
 static inline struct str
 clientreq_pathname(const struct clientreq *c)

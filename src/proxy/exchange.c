@@ -1,14 +1,16 @@
 #include "proxy/exchange.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "grip/instruct.h"
+#include "proxy/answer.h"
+#include "proxy/bodyfilter.h"
 #include "proxy/httphold.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 
 enum {
     COLLECT_MAX = 10000,   /* bytes of a request's body before the origin is asked */
-    COLLECT_MS = 60000,    /* for those bytes to come */
     INSTRUCT_MAX = 100000, /* bytes of an instruct's body */
     QUEUE_MAX = 65536,     /* bytes that wait for a slow client before the origin waits too */
     DEFER_MAX = 65536
@@ -35,6 +37,8 @@ struct exchange {
     struct task task;         /* DEFER: the turn is over */
     struct instruct instruct; /* FIRST */
     uint64_t sent;            /* bytes of the body given to the client */
+    uint64_t began, asked;    /* ms: the request was there, the origin was asked */
+    uint64_t answered;        /* ms: the head of its answer was there; 0: it is not */
     struct httphold *old;     /* owned; the hold for which this is a retry */
 };
 
@@ -77,7 +81,12 @@ log_result(struct exchange *ex, enum reqlog_result result, int code)
                        .result = result,
                        .code = code,
                        .size = ex->sent,
-                       .retry = ex->old != NULL};
+                       .retry = ex->old != NULL,
+                       .began = ex->began};
+    if (ex->answered > 0) {
+        r.has_origin_time = true;
+        r.origin_time = ex->answered - ex->asked;
+    }
     if (ex->request != NULL)
         r.target = request_target(ex->request);
     reqlog_write(ex->proxy, &r);
@@ -100,13 +109,13 @@ finish(struct exchange *ex)
 
 /* Answer by ourselves; the exchange is over. */
 static void
-answer_text(struct exchange *ex, int status, struct str text)
+answer_self(struct exchange *ex, int status, struct str text)
 {
     struct xchg *x = ex->x;
-    ex->sent = x->to_head ? 0 : text.len;
+    ex->sent = answer_text(x, &ex->req, status, text);
     log_result(ex, REQLOG_DONE, status);
     finish(ex);
-    xchg_respond_text(x, status, text);
+    xchg_end(x);
 }
 
 /* MESSAGE (without line end) is for debug mode. */
@@ -115,11 +124,11 @@ answer_error(struct exchange *ex, int status, const char *message)
 {
     struct buf text = BUF_INIT(4096);
     if (!debugging(ex)) {
-        answer_text(ex, status, proxy_error);
+        answer_self(ex, status, proxy_error);
         return;
     }
     buf_addf(&text, "%s\n", message);
-    answer_text(ex, status, buf_str(&text));
+    answer_self(ex, status, buf_str(&text));
     buf_clear(&text);
 }
 
@@ -145,8 +154,7 @@ give(struct exchange *ex, struct str piece)
 {
     if (ex->x->to_head || piece.len == 0)
         return;
-    ex->sent += piece.len;
-    xchg_send_str(ex->x, piece);
+    ex->sent += answer_send(ex->x, &ex->req, piece);
     if (xchg_queued(ex->x) > QUEUE_MAX && ex->request != NULL)
         request_pause(ex->request, true);
 }
@@ -156,10 +164,8 @@ start_answer(struct exchange *ex, int64_t length)
 {
     struct headers h;
     headers_init(&h);
-    if (ex->route->no_grip || ex->req.trusted || !instruct_present(&ex->head->headers)) {
-        rewrite_response(&ex->head->headers, &h);
-        xchg_start(ex->x, ex->head->status, ex->head->reason, &h, length);
-    }
+    rewrite_response(&ex->head->headers, &h);
+    ex->sent += answer_start(ex->x, &ex->req, ex->head->status, ex->head->reason, &h, length);
     headers_clear(&h);
     ex->state = RELAY;
 }
@@ -174,6 +180,17 @@ end_answer(struct exchange *ex)
     xchg_end(x);
 }
 
+/* What was deferred is complete. */
+static void
+give_whole(struct exchange *ex)
+{
+    struct headers h;
+    headers_init(&h);
+    rewrite_response(&ex->head->headers, &h);
+    ex->sent = answer_whole(ex->x, &ex->req, ex->head->status, ex->head->reason, &h, buf_str(&ex->answer), false);
+    headers_clear(&h);
+}
+
 /* The turn is over and the answer is not: it goes out in chunks. */
 static void
 on_task(struct task *t)
@@ -181,7 +198,7 @@ on_task(struct task *t)
     struct exchange *ex = container_of(t, struct exchange, task);
     if (ex->state != DEFER)
         return;
-    start_answer(ex, XCHG_LENGTH_UNKNOWN);
+    start_answer(ex, ex->head->framing == HTTP1_LENGTH ? (int64_t)ex->head->length : XCHG_LENGTH_UNKNOWN);
     give(ex, buf_str(&ex->answer));
     buf_clear(&ex->answer);
 }
@@ -232,13 +249,34 @@ hold(struct exchange *ex, struct instruct *in)
     buf_clear(&uri);
 }
 
+/* WHY the stream cannot go on; said in debug mode only. */
 static void
+tell(struct exchange *ex, const char *why)
+{
+    struct buf text = BUF_INIT(1024);
+    if (debugging(ex)) {
+        buf_addf(&text, "\n\n%s\n", why);
+        give(ex, buf_str(&text));
+    }
+    buf_clear(&text);
+}
+
+/* 0, or -1: the body cannot be filtered, and the answer ends after its head. */
+static int
 start_stream(struct exchange *ex, struct instruct *in)
 {
+    struct err e;
     headers_remove(&in->headers, STR("Content-Encoding"));
-    xchg_start(ex->x, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &in->headers,
-               XCHG_LENGTH_UNKNOWN);
+    mem_free(ex->req.jsonp); /* a stream has no end, so it cannot be wrapped */
+    ex->req.jsonp = NULL;
+    answer_start(ex->x, &ex->req, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status),
+                 &in->headers, XCHG_LENGTH_UNKNOWN);
+    if (bodyfilter_present(in) && bodyfilter_apply(in, &e) != 0) {
+        tell(ex, e.text);
+        return -1;
+    }
     give(ex, str_of(in->body, in->body_len));
+    return 0;
 }
 
 /* A channel has a prev-id but there is no next link to make up for what was missed: nothing more can be promised. */
@@ -249,11 +287,8 @@ stream_cannot_hold(struct exchange *ex, const struct instruct *in)
     char text[400];
     if (c == NULL)
         return false;
-    if (debugging(ex)) {
-        snprintf(text, sizeof text, "\n\nchannel '%.*s' specifies prev-id, but no next link found\n", (int)c->name_len,
-                 c->name);
-        give(ex, str_c(text));
-    }
+    snprintf(text, sizeof text, "channel '%.*s' specifies prev-id, but no next link found", (int)c->name_len, c->name);
+    tell(ex, text);
     return true;
 }
 
@@ -261,12 +296,11 @@ static void
 answer_instruct(struct exchange *ex, struct instruct *in)
 {
     struct xchg *x = ex->x;
-    int status = in->status;
-    ex->sent = x->to_head || !xchg_status_has_body(status) ? 0 : in->body_len;
-    log_result(ex, REQLOG_DONE, status);
+    ex->sent = httphold_answer(x, &ex->req, in, false);
+    log_result(ex, REQLOG_DONE, in->status);
     ex->request = NULL;
     finish(ex);
-    httphold_answer(x, in);
+    xchg_end(x);
 }
 
 static const char *
@@ -276,6 +310,14 @@ check_instruct(struct exchange *ex, const struct instruct *in)
     if (in->hold != HOLD_NONE && in->n_channels == 0 && (t == NULL || t->subs.n == 0))
         return "hold has no channels";
     return NULL;
+}
+
+/* Does the answer go on as a stream: held, or with the body of the next link? */
+static bool
+is_stream(const struct exchange *ex, const struct instruct *in)
+{
+    return (in->hold == HOLD_MODE_STREAM || (in->hold == HOLD_NONE && in->next_link != NULL)) && !ex->x->to_head &&
+           xchg_status_has_body(in->status);
 }
 
 /* An instruct with its whole body. */
@@ -295,14 +337,15 @@ act(struct exchange *ex)
         refuse_instruct(ex, why);
     } else if (in.hold == HOLD_MODE_RESPONSE) {
         hold(ex, &in);
-    } else if (in.hold == HOLD_MODE_STREAM && !ex->x->to_head && xchg_status_has_body(in.status)) {
-        start_stream(ex, &in);
-        if (stream_cannot_hold(ex, &in)) {
+    } else if (is_stream(ex, &in)) {
+        if (start_stream(ex, &in) != 0 || stream_cannot_hold(ex, &in)) {
             ex->head->status = in.status;
             end_answer(ex);
         } else {
             hold(ex, &in);
         }
+    } else if (in.hold == HOLD_NONE && bodyfilter_present(&in) && bodyfilter_apply(&in, &e) != 0) {
+        refuse_instruct(ex, e.text);
     } else {
         answer_instruct(ex, &in);
     }
@@ -325,7 +368,7 @@ relay_first(struct exchange *ex)
         }
         in->hold = HOLD_NONE;
     }
-    if (in->hold != HOLD_MODE_STREAM) {
+    if (!is_stream(ex, in) || bodyfilter_present(in)) {
         const struct target *t = request_target(ex->request);
         snprintf(text, sizeof text, "GRIP instruct response too large from %s", t != NULL ? t->text : "origin");
         answer_error(ex, 502, text);
@@ -360,19 +403,20 @@ on_head(struct request *r, struct http1_head *head)
 {
     struct exchange *ex = of_request(r);
     ex->head = head;
+    ex->answered = clock_now();
     if (head->status == 101) {
         answer_error(ex, 502, "invalid response: unexpected 101");
         return;
     }
     if (!ex->route->no_grip && !ex->req.trusted && instruct_present(&head->headers)) {
         if (ex->body.overflow) {
-            answer_text(ex, 400, STR("Request too large to accept GRIP instruct.\n"));
+            answer_self(ex, 400, STR("Request too large to accept GRIP instruct.\n"));
             return;
         }
         ex->state = INSTRUCT;
         return;
     }
-    if (head->framing == HTTP1_CHUNKED || head->framing == HTTP1_UNTIL_CLOSE) {
+    if (head->framing == HTTP1_CHUNKED || head->framing == HTTP1_UNTIL_CLOSE || ex->req.jsonp != NULL) {
         ex->state = DEFER;
         loop_later(ex->proxy->loop, &ex->task);
     } else if (head->framing == HTTP1_LENGTH) {
@@ -420,8 +464,7 @@ on_end(struct request *r)
     struct exchange *ex = of_request(r);
     switch (ex->state) {
     case DEFER:
-        start_answer(ex, (int64_t)ex->answer.len);
-        give(ex, buf_str(&ex->answer));
+        give_whole(ex);
         end_answer(ex);
         break;
     case INSTRUCT:
@@ -431,6 +474,7 @@ on_end(struct request *r)
         end_first(ex);
         break;
     default:
+        ex->sent += answer_finish(ex->x, &ex->req);
         end_answer(ex);
         break;
     }
@@ -480,6 +524,7 @@ ask(struct exchange *ex)
     s->targets = ex->route->targets;
     s->n_targets = ex->route->n_targets;
     ex->state = ASK;
+    ex->asked = clock_now();
     if (!ex->body.complete)
         xchg_pause(ex->x, true); /* until there is a connection that takes more */
     ex->request = request_new(ex->proxy->origin, s, &request_ops, ex);
@@ -552,7 +597,7 @@ on_timer(struct timer *t)
 {
     struct exchange *ex = container_of(t, struct exchange, timer);
     ex->x->close = true;
-    answer_text(ex, 408, STR("Request body took too long.\n"));
+    answer_self(ex, 408, STR("Request body took too long.\n"));
 }
 
 static struct exchange *
@@ -563,6 +608,7 @@ exchange_new(struct proxy *p, struct xchg *x, struct route *route)
     ex->x = x;
     ex->route = route;
     ex->state = COLLECT;
+    ex->began = clock_now();
     headers_init(&ex->headers);
     buf_init(&ex->path, 1 << 20);
     buf_init(&ex->body.kept, 4 * REQUEST_BODY_KEPT);
@@ -587,11 +633,15 @@ prepare(struct exchange *ex)
 }
 
 void
-exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route)
+exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct str body, struct route *route)
 {
     struct http1_head *head = xchg_head(x);
     struct exchange *ex = exchange_new(p, x, route);
     ex->req = *req;
+    if (body.len > 0) {
+        buf_adds(&ex->body.kept, body);
+        ex->body.total = body.len;
+    }
     ex->body.length = head->framing == HTTP1_CHUNKED ? -1 : head->framing == HTTP1_LENGTH ? (int64_t)head->length : 0;
     if (prepare(ex) != 0)
         return;
@@ -599,7 +649,7 @@ exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct ro
         ex->body.complete = true;
         ask(ex);
     } else {
-        loop_timer(p->loop, &ex->timer, COLLECT_MS);
+        loop_timer(p->loop, &ex->timer, (uint64_t)p->config->client_idle_timeout * 1000);
     }
 }
 

@@ -16,8 +16,9 @@
 
 struct httphold;
 
-/* Take over X: its request goes to ROUTE (a reference is taken over). REQ is taken over too. */
-void exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route);
+/* Take over X: its request goes to ROUTE (a reference is taken over). REQ is taken over too. BODY is copied: of a
+ * JSON-P request, which has no other. */
+void exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct str body, struct route *route);
 
 /* Ask again for OLD, a response hold that stays subscribed until the answer is there: then it is closed or
  * hands over to a new one. LAST: Grip-Last headers to add. REQ, ROUTE and BODY are copied or referred to. */

@@ -1,8 +1,10 @@
 #include "proxy/httphold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proto/jsonpatch.h"
 #include "proto/jsonread.h"
+#include "proxy/answer.h"
 #include "proxy/exchange.h"
 #include "proxy/updates.h"
 #include "pub/filter.h"
@@ -71,7 +73,7 @@ httphold_free(void *ptr)
         mem_free(m->body);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h + h->uri_len);
 }
 
 void
@@ -246,9 +248,8 @@ respond(struct httphold *h, const struct format *f, struct str body)
     struct headers headers;
     headers_init(&headers);
     merge_headers(&h->more->instruct, f, &headers);
-    xchg_start(x, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, (int64_t)body.len);
-    if (body.len > 0)
-        xchg_send_str(x, body);
+    answer_whole(x, &h->more->req, f->code, f->reason != NULL ? str_c(f->reason) : http_reason(f->code), &headers, body,
+                 true);
     headers_clear(&headers);
     httphold_close(h);
     xchg_end(x);
@@ -270,7 +271,7 @@ take_response(struct httphold *h, struct sub *sub, const struct msg *m)
         return false;
     }
     if (f->body_patch == NULL) {
-        respond(h, f, format_content(f));
+        respond(h, f, m->payload);
         return true;
     }
     patched = patch_body(h, m, &body);
@@ -326,16 +327,24 @@ on_timeout(struct timer *t)
     struct xchg *x = xchg_of(h);
     struct instruct in = h->more->instruct;
     instruct_init(&h->more->instruct);
+    httphold_answer(x, &h->more->req, &in, true);
     httphold_close(h);
-    httphold_answer(x, &in);
+    xchg_end(x);
     instruct_clear(&in);
 }
 
-void
-httphold_answer(struct xchg *x, const struct instruct *in)
+size_t
+httphold_answer(struct xchg *x, const struct clientreq *c, const struct instruct *in, bool held)
 {
-    xchg_respond(x, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &in->headers,
-                 str_of(in->body, in->body_len));
+    struct headers h;
+    size_t n;
+    headers_init(&h);
+    for (unsigned i = 0; i < in->headers.n; i++)
+        headers_view(&h, in->headers.at[i].name, in->headers.at[i].value);
+    n = answer_whole(x, c, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status), &h,
+                     str_of(in->body, in->body_len), held);
+    headers_clear(&h);
+    return n;
 }
 
 /* stream holds */
@@ -418,6 +427,27 @@ deliver_stream(struct sub *sub, struct msg *const *msgs, unsigned n)
     flush(h, pieces, used);
 }
 
+/* A message cannot be filtered. Whoever debugs wants to see that at once. */
+static void
+unfiltered(struct sub *sub, const char *why)
+{
+    struct httphold *h = of_hold(sub->hold);
+    struct xchg *x = xchg_of(h);
+    struct buf text = BUF_INIT(1024);
+    if ((!h->proxy->config->debug && !h->hold.route->debug) || h->state == ASKING)
+        return;
+    if (h->hold.kind == FORMAT_HTTP_STREAM) {
+        buf_addf(&text, "\n\n%s\n", why);
+        xchg_send_str(x, buf_str(&text));
+        end_stream(h);
+    } else {
+        buf_addf(&text, "%s\n", why);
+        httphold_close(h);
+        xchg_respond_text(x, 502, buf_str(&text));
+    }
+    buf_clear(&text);
+}
+
 /* the client */
 
 static void
@@ -458,8 +488,8 @@ on_shutdown(struct xchg *x)
 }
 
 static const struct xchg_user_ops xchg_user_ops = {on_body, on_body_end, on_drained, on_gone, on_shutdown};
-static const struct hold_ops response_ops = {deliver_response, update, meta};
-static const struct hold_ops stream_ops = {deliver_stream, update, meta};
+static const struct hold_ops response_ops = {deliver_response, update, meta, unfiltered};
+static const struct hold_ops stream_ops = {deliver_stream, update, meta, unfiltered};
 
 /* beginning */
 
@@ -541,7 +571,7 @@ void
 httphold_new(struct proxy *p, const struct httphold_begin *b)
 {
     bool response = b->instruct->hold == HOLD_MODE_RESPONSE;
-    struct httphold *h = mem_zalloc(sizeof *h + b->uri.len);
+    struct httphold *h = slab_alloc(sizeof *h + b->uri.len);
     const struct instruct *in;
     h->proxy = p;
     h->uri_len = (uint32_t)b->uri.len;

@@ -28,7 +28,8 @@ struct httphold_begin {
 void httphold_new(struct proxy *p, const struct httphold_begin *b);
 /* The client is no longer this hold's. Leaves its channels; memory goes after the turn. */
 void httphold_close(struct httphold *h);
-/* Answer with an instruct's own response, as a time-out does. */
-void httphold_answer(struct xchg *x, const struct instruct *in);
+/* Answer C with an instruct's own response, as a time-out does (HELD: it is one); xchg_end() is to follow. Returns the
+ * bytes of the body. */
+size_t httphold_answer(struct xchg *x, const struct clientreq *c, const struct instruct *in, bool held);
 
 #endif

@@ -1,8 +1,11 @@
 #include "proxy/proxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
+#include "proxy/jsonp.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
@@ -39,6 +42,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
         proxy_free(p);
         return NULL;
     }
+    if (p->sig_key != NULL && jwt_make(p->sig_key, str_c(config->sig_iss), clock_wall() / 1000).ptr == NULL)
+        log_warn("sig_key cannot sign (a public key?): requests to origins go without Grip-Sig");
     return p;
 }
 
@@ -65,19 +70,55 @@ is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
     return str_eq(proto, STR("https")) || str_eq(proto, STR("wss"));
 }
 
+/* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
+static void
+refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
+{
+    struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
+    r.size = answer_text(x, req, status, text);
+    reqlog_write(p, &r);
+    clientreq_clear(req);
+    if (route != NULL)
+        route_unref(route);
+    xchg_end(x);
+}
+
 static void
 no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
 {
     struct buf text = BUF_INIT(1024);
-    struct reqlog r = {.req = req, .x = x, .result = REQLOG_DONE, .code = 502};
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
-    r.size = x->to_head ? 0 : text.len;
-    reqlog_write(p, &r);
-    clientreq_clear(req);
     if (req->ws)
         x->close = true;
-    xchg_respond_text(x, 502, buf_str(&text));
+    refuse(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
+}
+
+/* WebSocket-over-HTTP is spoken by us and by proxies that we trust, not by clients. */
+static bool
+may_ask(const struct route *route, const struct clientreq *req)
+{
+    struct str type;
+    for (unsigned i = 0; i < route->n_targets && !req->trusted; i++) {
+        if (!route->targets[i].over_http)
+            continue;
+        type = headers_get(&req->headers, STR("Content-Type"));
+        if (type.ptr != NULL && str_chr(type, ';') >= 0)
+            type = str_sub(type, 0, (size_t)str_chr(type, ';'));
+        return !str_ieq(str_trim(type), STR("application/websocket-events"));
+    }
+    return true;
+}
+
+/* JSON-P. 0, or -1: the client has been answered, and REQ and ROUTE are gone. */
+static int
+unwrap(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, struct buf *body)
+{
+    struct err e;
+    if (!x->body_complete || jsonp_unwrap(route, req, body, &e) != JSONP_BAD)
+        return 0;
+    refuse(p, x, req, route, 400, str_c(e.text));
+    return -1;
 }
 
 void
@@ -86,11 +127,16 @@ proxy_request(void *arg, struct xchg *x)
     struct proxy *p = arg;
     struct http1_head *head = xchg_head(x);
     struct clientreq req;
+    struct buf body = BUF_INIT((size_t)p->config->client_buffer_size);
     struct route_query q;
     struct route *route;
     struct err e;
     int status;
     bool ws = wsopen_wanted(head);
+    if (headers_has(&head->headers, STR("Pushpin-Check"))) {
+        xchg_respond_text(x, 200, STR("This is pushpind, a GRIP proxy. It takes the place of Pushpin here.\n"));
+        return;
+    }
     status = clientreq_init(&req, head, is_secure(p, x, &head->headers), &e);
     if (status == 0 && ws && wsopen_refuse(x, &req))
         return;
@@ -106,12 +152,18 @@ proxy_request(void *arg, struct xchg *x)
     if (p->config->accept_pushpin_route)
         q.id = headers_get(&req.headers, STR("Pushpin-Route"));
     route = routes_find(p->routes, &q);
+    req.cross_origin = !ws && (p->config->auto_cross_origin || (route != NULL && route->aco));
+    if (req.cross_origin && unwrap(p, x, &req, route, &body) != 0)
+        return;
     if (route == NULL)
         no_route(p, x, &req);
     else if (ws)
         wsopen_begin(p, x, &req, route);
+    else if (!may_ask(route, &req))
+        refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
     else
-        exchange_begin(p, x, &req, route);
+        exchange_begin(p, x, &req, buf_str(&body), route);
+    buf_clear(&body);
 }
 
 void

@@ -1,41 +1,120 @@
 #include "proxy/reqlog.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "proto/jsonwrite.h"
+
+/* Texts with ptr NULL are left out. */
+struct fields {
+    struct str from, referer, route, user_agent;
+};
+
+static struct fields
+fields_of(const struct proxy *p, const struct reqlog *r, char peer[ADDRESS_TEXT_MAX])
+{
+    const struct headers *h = &r->req->headers;
+    struct fields f = {.referer = headers_get(h, STR("Referer"))};
+    if (p->config->log_from) {
+        f.from = xchg_peer(r->x, peer);
+        if (f.from.len == 0)
+            f.from.ptr = NULL;
+    }
+    if (r->route != NULL && r->route->explicit_id)
+        f.route = str_c(r->route->id);
+    if (p->config->log_user_agent)
+        f.user_agent = headers_get(h, STR("User-Agent"));
+    return f;
+}
+
+/* Milliseconds as seconds. */
+static void
+put_seconds(struct buf *b, const char *name, uint64_t ms)
+{
+    buf_addf(b, "%s%llu.%03u", name, (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+}
 
 static void
 put_field(struct buf *b, const char *name, struct str value)
 {
-    if (value.ptr != NULL)
-        buf_addf(b, " %s=%.*s", name, STR_ARG(value));
+    if (value.ptr == NULL)
+        return;
+    buf_addf(b, " %s=", name);
+    buf_adds(b, value);
+}
+
+static void
+put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool times)
+{
+    buf_adds(b, r->req->method);
+    buf_addc(b, ' ');
+    clientreq_put_uri(r->req, b);
+    if (r->target != NULL)
+        buf_addf(b, " -> %s", r->target->text);
+    put_field(b, "from", f->from);
+    put_field(b, "ref", f->referer);
+    put_field(b, "route", f->route);
+    if (r->result == REQLOG_DONE)
+        buf_addf(b, " code=%d %llu", r->code, (unsigned long long)r->size);
+    else
+        buf_adds(b, r->result == REQLOG_ACCEPT ? STR(" accept") : STR(" error"));
+    if (r->retry)
+        buf_adds(b, STR(" retry"));
+    put_field(b, "ua", f->user_agent);
+    if (times)
+        put_seconds(b, " time=", clock_now() - r->began);
+    if (times && r->has_origin_time)
+        put_seconds(b, " origin_time=", r->origin_time);
+}
+
+static void
+put_member(struct buf *b, const char *name, struct str value)
+{
+    if (value.ptr == NULL)
+        return;
+    buf_addf(b, "%s\"%s\": ", b->len > 1 ? ", " : "", name);
+    jsonwrite_string(value, b);
+}
+
+static void
+put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool times)
+{
+    struct buf uri = BUF_INIT(b->max);
+    clientreq_put_uri(r->req, &uri);
+    buf_addc(b, '{');
+    put_member(b, "method", r->req->method);
+    put_member(b, "uri", buf_str(&uri));
+    put_member(b, "target", str_c(r->target != NULL ? r->target->text : NULL));
+    put_member(b, "from", f->from);
+    put_member(b, "referer", f->referer);
+    put_member(b, "route", f->route);
+    if (r->result == REQLOG_DONE)
+        buf_addf(b, ", \"code\": %d, \"size\": %llu", r->code, (unsigned long long)r->size);
+    else
+        buf_adds(b, r->result == REQLOG_ACCEPT ? STR(", \"accept\": true") : STR(", \"error\": true"));
+    if (r->retry)
+        buf_adds(b, STR(", \"retry\": true"));
+    put_member(b, "user_agent", f->user_agent);
+    if (times)
+        put_seconds(b, ", \"time\": ", clock_now() - r->began);
+    if (times && r->has_origin_time)
+        put_seconds(b, ", \"origin_time\": ", r->origin_time);
+    buf_addc(b, '}');
+    buf_clear(&uri);
 }
 
 void
 reqlog_write(struct proxy *p, const struct reqlog *r)
 {
-    struct buf b = BUF_INIT(16000);
-    const struct headers *h = &r->req->headers;
+    struct buf b = BUF_INIT(1 << 24);
     char peer[ADDRESS_TEXT_MAX];
+    struct fields f;
     if (!log_on(LOG_INFO))
         return;
-    buf_addf(&b, "%.*s ", STR_ARG(r->req->method));
-    clientreq_put_uri(r->req, &b);
-    if (r->target != NULL)
-        buf_addf(&b, " -> %s", r->target->text);
-    if (p->config->log_from) {
-        struct str from = xchg_peer(r->x, peer);
-        put_field(&b, "from", from.len > 0 ? from : str_of(NULL, 0));
-    }
-    put_field(&b, "ref", headers_get(h, STR("Referer")));
-    if (r->route != NULL && r->route->explicit_id)
-        put_field(&b, "route", str_c(r->route->id));
-    if (r->result == REQLOG_DONE)
-        buf_addf(&b, " code=%d %llu", r->code, (unsigned long long)r->size);
+    f = fields_of(p, r, peer);
+    if (p->config->log_json)
+        put_json(&b, r, &f, p->config->log_time);
     else
-        buf_adds(&b, r->result == REQLOG_ACCEPT ? STR(" accept") : STR(" error"));
-    if (r->retry)
-        buf_adds(&b, STR(" retry"));
-    if (p->config->log_user_agent)
-        put_field(&b, "ua", headers_get(h, STR("User-Agent")));
+        put_text(&b, r, &f, p->config->log_time);
     log_info("%.*s", STR_ARG(buf_str(&b)));
     buf_clear(&b);
 }

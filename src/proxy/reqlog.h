@@ -1,4 +1,4 @@
-/* reqlog.h - one line per request (spec: proxying 11). */
+/* reqlog.h - one line per request (spec: proxying 11), as text or as a JSON object. */
 #ifndef PROXY_REQLOG_H
 #define PROXY_REQLOG_H
 
@@ -16,6 +16,9 @@ struct reqlog {
     int code;      /* with REQLOG_DONE */
     uint64_t size; /* bytes of the body sent */
     bool retry;
+    uint64_t began; /* ms of the monotonic clock: the request was there */
+    bool has_origin_time;
+    uint64_t origin_time; /* ms from asking the origin to the head of its answer */
 };
 
 void reqlog_write(struct proxy *p, const struct reqlog *r);

@@ -38,12 +38,9 @@ static bool
 is_hop(struct str name)
 {
     static const struct str names[] = {
-        {"TE", 2},
-        {"Upgrade", 7},
         {"Connection", 10},
         {"Keep-Alive", 10},
         {"Content-Length", 14},
-        {"Proxy-Connection", 16},
         {"Transfer-Encoding", 17},
     };
     for (size_t i = 0; i < countof(names); i++)
@@ -127,10 +124,15 @@ is_ours(const struct proxy *p, const struct route *route, const struct clientreq
         return str_ieq(name, STR("Host"));
     case 'a':
         return str_ieq(name, STR("Accept-Encoding"));
+    case 't':
+        return str_ieq(name, STR("TE"));
+    case 'u':
+        return str_ieq(name, STR("Upgrade"));
     case 'e':
         return str_ieq(name, STR("Expect")) || (!route->orig_headers && str_istarts(name, STR(MARK)));
     case 'p':
-        return config->accept_pushpin_route && str_ieq(name, STR("Pushpin-Route"));
+        return str_ieq(name, STR("Proxy-Connection")) ||
+               (config->accept_pushpin_route && str_ieq(name, STR("Pushpin-Route")));
     case 'g':
         return !c->trusted && str_istarts(name, STR("Grip-"));
     case 'c':
@@ -145,23 +147,31 @@ is_ours(const struct proxy *p, const struct route *route, const struct clientreq
 }
 
 static void
+put_mark(struct proxy *p, struct header h, struct headers *out)
+{
+    struct buf marked = BUF_INIT(sizeof MARK + h.name.len);
+    if (is_marked_away(p, h.name))
+        return;
+    buf_adds(&marked, STR(MARK));
+    buf_adds(&marked, h.name);
+    headers_add(out, buf_str(&marked), h.value);
+    buf_clear(&marked);
+}
+
+/* The client's headers and the route's under their marked names, then those that were marked before. */
+static void
 put_marked(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
 {
-    for (unsigned pass = 0; pass < 2; pass++) { /* first the newly marked, then those that were marked before */
-        for (unsigned i = 0; i < c->headers.n; i++) {
-            struct str name = c->headers.at[i].name, value = c->headers.at[i].value;
-            char marked[sizeof MARK + 256];
-            bool already = str_istarts(name, STR(MARK));
-            if (already != (pass == 1) || name.len > 256 || headers_has(&route->headers, name))
-                continue;
-            if (already) {
-                headers_view(out, name, value);
-            } else if (!is_marked_away(p, name)) {
-                int n = snprintf(marked, sizeof marked, MARK "%.*s", STR_ARG(name));
-                headers_add(out, str_of(marked, (size_t)n), value);
-            }
-        }
-    }
+    const struct headers *h = &c->headers, *set = &route->headers;
+    for (unsigned i = 0; i < h->n; i++)
+        if (!str_istarts(h->at[i].name, STR(MARK)) && !headers_has(set, h->at[i].name))
+            put_mark(p, h->at[i], out);
+    for (unsigned i = 0; i < set->n; i++)
+        if (set->at[i].value.len > 0)
+            put_mark(p, set->at[i], out);
+    for (unsigned i = 0; i < h->n; i++)
+        if (str_istarts(h->at[i].name, STR(MARK)) && !headers_has(set, h->at[i].name))
+            headers_view(out, h->at[i].name, h->at[i].value);
 }
 
 static void
@@ -172,26 +182,13 @@ put_route_headers(const struct route *route, struct headers *out)
             headers_view(out, route->headers.at[i].name, route->headers.at[i].value);
 }
 
-/* The values of all headers of that name, as one list with ", " between them. */
-static void
-join_values(const struct headers *h, struct str name, struct buf *out)
-{
-    for (unsigned i = 0; i < h->n; i++) {
-        if (!str_ieq(h->at[i].name, name))
-            continue;
-        if (out->len > 0)
-            buf_adds(out, STR(", "));
-        buf_adds(out, h->at[i].value);
-    }
-}
-
 static void
 put_cdn_loop(struct proxy *p, const struct clientreq *c, struct headers *out)
 {
     struct buf b = BUF_INIT(65536);
     if (*p->config->cdn_loop == '\0')
         return;
-    join_values(&c->headers, STR("CDN-Loop"), &b);
+    headers_join(&c->headers, STR("CDN-Loop"), &b);
     if (b.len > 0)
         buf_adds(&b, STR(", "));
     buf_adds(&b, str_c(p->config->cdn_loop));
@@ -237,7 +234,7 @@ put_forwarded_for(struct proxy *p, const struct clientreq *c, struct xchg *x, st
     struct str values;
     if (!present && rules->n == 0)
         return;
-    join_values(&c->headers, STR("X-Forwarded-For"), &b);
+    headers_join(&c->headers, STR("X-Forwarded-For"), &b);
     values = buf_str(&b);
     for (unsigned i = 0; i < rules->n; i++) {
         struct str rule = str_c(rules->at[i]);
@@ -291,17 +288,8 @@ rewrite_request(struct proxy *p, const struct route *route, const struct clientr
         headers_view(out, name, c->headers.at[i].value);
     }
     put_route_headers(route, out);
-    if (marks) {
+    if (marks)
         put_marked(p, route, c, out);
-        for (unsigned i = 0; i < route->headers.n; i++) {
-            struct str name = route->headers.at[i].name;
-            char marked[sizeof MARK + 256];
-            if (route->headers.at[i].value.len == 0 || name.len > 256 || is_marked_away(p, name))
-                continue;
-            headers_add(out, str_of(marked, (size_t)snprintf(marked, sizeof marked, MARK "%.*s", STR_ARG(name))),
-                        route->headers.at[i].value);
-        }
-    }
     put_cdn_loop(p, c, out);
     put_signature(p, route, c, out);
     put_forwarded_proto(p, c, out);

@@ -1,6 +1,7 @@
 #include "proxy/wshold.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "grip/wscontrol.h"
 #include "proto/wsdeflate.h"
 #include "pub/channel.h"
@@ -29,9 +30,9 @@ struct wshold_more {
     struct later keep_alive, delayed;
     struct timer keep_alive_timer, delayed_timer;
     int keep_alive_s;
-    bool interval;          /* keep-alive: whatever else is sent */
-    bool due;               /* the delayed message's time has come amid another message */
-    struct msg **waiting;   /* owned array of references: what was published amid a message of the origin */
+    bool interval;        /* keep-alive: whatever else is sent */
+    bool due;             /* the delayed message's time has come amid another message */
+    struct msg **waiting; /* owned array of references: what was published amid a message of the origin */
     unsigned n_waiting, cap_waiting;
     size_t waiting_bytes;
 };
@@ -104,7 +105,7 @@ wshold_free(void *ptr)
         mem_free(m->delayed.content);
         mem_free(m);
     }
-    mem_free(h);
+    slab_free(h, sizeof *h);
 }
 
 static void
@@ -163,8 +164,7 @@ touch(struct wshold *h)
 static void
 send_later(struct wshold *h, const struct later *l)
 {
-    struct ws_piece p = {
-        .payload = str_of(l->content, l->len), .opcode = l->opcode, .first = true, .last = true};
+    struct ws_piece p = {.payload = str_of(l->content, l->len), .opcode = l->opcode, .first = true, .last = true};
     ws_send(client_of(h), &p, 1);
 }
 
@@ -364,6 +364,15 @@ wshold_sent(struct wshold *h, bool last)
         flush_delayed(h);
 }
 
+/* A message cannot be filtered. Whoever debugs wants to see that at once. */
+static void
+unfiltered(struct sub *sub, const char *why)
+{
+    struct wshold *h = of_hold(sub->hold);
+    if (h->proxy->config->debug || h->hold.route->debug)
+        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why));
+}
+
 static void
 update(struct hold *hold, enum hold_update how)
 {
@@ -534,12 +543,12 @@ wshold_control(struct wshold *h, struct str text)
 
 /* beginning */
 
-static const struct hold_ops hold_ops = {deliver, update, get_meta};
+static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
 
 struct wshold *
 wshold_new(struct proxy *p, const struct wshold_begin *b)
 {
-    struct wshold *h = mem_zalloc(sizeof *h);
+    struct wshold *h = slab_alloc(sizeof *h);
     h->proxy = p;
     h->ops = b->ops;
     h->user = b->user;

@@ -11,10 +11,10 @@
 enum { QUEUE_MAX = 65536 }; /* bytes of a rejection that wait for a slow client before the origin waits too */
 
 struct wsopen {
-    struct proxy *proxy;  /* borrowed */
-    struct xchg *x;       /* borrowed, joined */
-    struct route *route;  /* reference held, until a wsproxy has it */
-    struct clientreq req; /* owned */
+    struct proxy *proxy;     /* borrowed */
+    struct xchg *x;          /* borrowed, joined */
+    struct route *route;     /* reference held, until a wsproxy has it */
+    struct clientreq req;    /* owned */
     struct wsclient *client; /* NULL before and after */
     struct headers headers;  /* for the origin */
     struct buf path;         /* for the origin */
@@ -107,8 +107,7 @@ finish(struct wsopen *o)
 static void
 log_result(struct wsopen *o, enum reqlog_result result, int code)
 {
-    struct reqlog r = {
-        .req = &o->req, .route = o->route, .x = o->x, .result = result, .code = code, .size = o->sent};
+    struct reqlog r = {.req = &o->req, .route = o->route, .x = o->x, .result = result, .code = code, .size = o->sent};
     if (o->client != NULL)
         r.target = wsclient_target(o->client);
     reqlog_write(o->proxy, &r);

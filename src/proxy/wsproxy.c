@@ -1,6 +1,7 @@
 #include "proxy/wsproxy.h"
 
 #include "base/log.h"
+#include "base/slab.h"
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
@@ -14,7 +15,7 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    mem_free(w);
+    slab_free(w, sizeof *w + w->uri_len);
 }
 
 static void
@@ -100,7 +101,7 @@ on_client_close(struct ws *ws, int code, struct str reason)
         finish(w, 0, WSFRAME_NORMAL, STR(""));
     } else if (w->origin != NULL && !w->amid) {
         close_side(&w->origin, code, reason); /* which answers */
-    } else { /* an origin that waits for the rest of a message may never do so */
+    } else {                                  /* an origin that waits for the rest of a message may never do so */
         leave(&w->origin, code == WSFRAME_NO_CODE ? WSFRAME_NORMAL : code, reason);
         close_side(&w->client, code, reason);
         finish(w, 0, 0, STR(""));
@@ -243,7 +244,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = mem_zalloc(sizeof *w + b->uri.len);
+    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len);
     w->proxy = p;
     w->client = b->client;
     w->origin = b->origin;

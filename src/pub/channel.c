@@ -257,22 +257,32 @@ channels_unsubscribe(struct sub *sub)
 }
 
 void
-subs_settle(struct channel *ch, enum format_kind kind)
+subs_compact(struct subs *s, uint32_t *marks, unsigned n_marks)
 {
-    struct subs *s = &ch->subs[kind];
     uint32_t kept = 0;
-    s->outbox = NULL;
-    if (s->live == s->n)
-        return;
+    unsigned m = 0;
     for (uint32_t i = 0; i < s->n; i++) {
+        for (; m < n_marks && marks[m] <= i; m++)
+            marks[m] = kept;
         if (s->at[i] == NULL)
             continue;
         s->at[kept] = s->at[i];
         s->at[kept]->index = kept;
         kept++;
     }
+    for (; m < n_marks; m++)
+        marks[m] = kept;
     s->n = kept;
     shrink(s);
+}
+
+void
+subs_settle(struct channel *ch, enum format_kind kind)
+{
+    struct subs *s = &ch->subs[kind];
+    s->outbox = NULL;
+    if (subs_holes(s) > 0)
+        subs_compact(s, NULL, 0);
 }
 
 unsigned

@@ -4,8 +4,11 @@
 #include "pub/filter.h"
 
 enum {
-    SLICE_US = 300,   /* long enough that a turn's own cost does not count, short enough to gather publishes */
-    CHECK_EVERY = 16, /* deliveries between two looks at the clock */
+    SLICE_US = 300,       /* long enough that a turn's own cost does not count, short enough to gather publishes */
+    CHECK_EVERY = 16,     /* deliveries between two looks at the clock */
+    FULL_MESSAGES = 1000, /* that are on their way, all channels together: publishers wait */
+    FULL_BYTES = 4 << 20,
+    HOLES_MAX = 1024, /* holes that a busy outbox leaves in an array from one pass to the next */
     AHEAD = 1         /* deliveries between two steps of fetching what the next ones need into the cache */
 };
 
@@ -18,6 +21,7 @@ struct outbox {
     unsigned n, cap;   /* messages */
     unsigned pass;     /* messages that this pass delivers; 0: no pass has begun */
     unsigned first;    /* the first of them that the sub at INDEX still gets */
+    bool check;        /* some of them are for certain filters only */
     uint32_t index;    /* of the next sub */
 };
 
@@ -27,35 +31,57 @@ struct fanout {
     struct task task;
     struct list busy;       /* of outbox; in turn */
     struct outbox *current; /* being worked on */
+    size_t messages, bytes; /* on their way in all outboxes */
+    bool full;
+    void (*on_full)(void *arg, bool full); /* NULL: nobody waits */
+    void *on_full_arg;
 };
+
+/* What a hold is given through its filters; references. */
+struct passed {
+    struct msg *msgs[16];
+    unsigned n;
+};
+
+static void
+hand_over(struct sub *sub, struct passed *p)
+{
+    if (p->n > 0)
+        sub->hold->ops->deliver(sub, p->msgs, p->n);
+    for (unsigned i = 0; i < p->n; i++)
+        msg_unref(p->msgs[i]);
+    p->n = 0;
+}
 
 static void
 deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
 {
-    enum { SOME = 16 };
-    struct msg *passed[SOME];
-    unsigned kept = 0;
-    struct channel *ch = sub->channel;
-    uint32_t index = sub->index;
-    enum format_kind kind = sub->hold->kind;
+    struct passed p = {.n = 0};
+    struct hold *h = sub->hold; /* its memory stays until the turn ends; closed, it has no subs */
     for (unsigned i = 0; i < n; i++) {
-        if (filter_pass(sub, msgs[i]))
-            passed[kept++] = msgs[i];
-        if (kept == SOME && i + 1 < n) {
-            sub->hold->ops->deliver(sub, passed, kept);
-            if (ch->subs[kind].outbox == NULL || ch->subs[kind].at[index] != sub)
-                return; /* that has ended it */
-            kept = 0;
-        }
+        struct err e;
+        enum filter_result result = filter_message(sub, msgs[i], &p.msgs[p.n], &e);
+        if (result == FILTER_PASS)
+            p.n++;
+        if (p.n < countof(p.msgs) && (result != FILTER_FAIL || h->ops->unfiltered == NULL))
+            continue;
+        hand_over(sub, &p);
+        if (h->subs == NULL)
+            return;
+        if (result != FILTER_FAIL || h->ops->unfiltered == NULL)
+            continue;
+        h->ops->unfiltered(sub, e.text);
+        if (h->subs == NULL)
+            return;
     }
-    if (kept > 0)
-        sub->hold->ops->deliver(sub, passed, kept);
+    hand_over(sub, &p);
 }
 
+/* CHECK: some of the messages are for certain filters only. */
 static inline void
-deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+deliver(struct sub *sub, struct msg *const *msgs, unsigned n, bool check)
 {
-    if (sub->more != NULL && sub->more->n_filters > 0)
+    if ((check || (sub->more != NULL && sub->more->n_filters > 0)) && !sub->hold->filters_itself)
         deliver_filtered(sub, msgs, n);
     else
         sub->hold->ops->deliver(sub, msgs, n);
@@ -64,15 +90,44 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
 static void
 deliver_limited(struct sub *sub, struct msg *m)
 {
-    deliver(sub, &m, 1);
+    deliver(sub, &m, 1, m->format->content_filters != NULL);
+}
+
+static void
+set_full(struct fanout *f, bool full)
+{
+    if (f->full == full)
+        return;
+    f->full = full;
+    if (f->on_full != NULL)
+        f->on_full(f->on_full_arg, full);
+}
+
+static void
+count(struct fanout *f, const struct msg *m)
+{
+    f->messages++;
+    f->bytes += m->format->content_len;
+    if (f->messages > FULL_MESSAGES || f->bytes > FULL_BYTES)
+        set_full(f, true);
+}
+
+/* The first N messages of the outbox have reached everyone. */
+static void
+drop_messages(struct fanout *f, struct outbox *ob, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        f->messages--;
+        f->bytes -= ob->msgs[i]->format->content_len;
+        msg_unref(ob->msgs[i]);
+    }
 }
 
 static void
 outbox_free(struct fanout *f, struct outbox *ob)
 {
     list_remove(&f->busy, &ob->node);
-    for (unsigned i = 0; i < ob->n; i++)
-        msg_unref(ob->msgs[i]);
+    drop_messages(f, ob, ob->n);
     mem_free(ob->msgs);
     mem_free(ob->marks);
     mem_free(ob);
@@ -96,15 +151,25 @@ look_ahead(const struct subs *s, uint32_t i, uint32_t end)
 }
 
 static void
-end_pass(struct outbox *ob)
+end_pass(struct fanout *f, struct outbox *ob)
 {
-    for (unsigned i = 0; i < ob->pass; i++)
-        msg_unref(ob->msgs[i]);
+    drop_messages(f, ob, ob->pass);
     ob->n -= ob->pass;
     memmove(ob->msgs, ob->msgs + ob->pass, ob->n * sizeof(struct msg *));
     memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
     ob->pass = ob->first = 0;
     ob->index = 0;
+    if (subs_holes(&ob->channel->subs[ob->kind]) > HOLES_MAX)
+        subs_compact(&ob->channel->subs[ob->kind], ob->marks, ob->n);
+}
+
+static void
+begin_pass(struct outbox *ob)
+{
+    ob->pass = ob->n;
+    ob->check = false;
+    for (unsigned i = 0; i < ob->pass; i++)
+        ob->check = ob->check || ob->msgs[i]->format->content_filters != NULL;
 }
 
 /* Deliver until the outbox is empty (true: it is gone) or the time is up. */
@@ -112,11 +177,11 @@ static bool
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
 {
     struct subs *s = &ob->channel->subs[ob->kind];
-    unsigned count = 0;
+    unsigned done = 0;
     while (ob->n > 0) {
         uint32_t end;
         if (ob->pass == 0)
-            ob->pass = ob->n;
+            begin_pass(ob);
         end = ob->marks[ob->pass - 1];
         while (ob->index < end) {
             uint32_t i = ob->index++;
@@ -126,15 +191,15 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
                 continue;
             while (ob->marks[ob->first] <= i)
                 ob->first++;
-            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first);
+            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
             if (ob->channel == NULL) {
                 outbox_free(f, ob);
                 return true;
             }
-            if (++count % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
+            if (++done % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
                 return false;
         }
-        end_pass(ob);
+        end_pass(f, ob);
     }
     subs_settle(ob->channel, ob->kind);
     outbox_free(f, ob);
@@ -161,6 +226,8 @@ on_task(struct task *t)
         }
     }
     f->current = NULL;
+    if (f->messages <= FULL_MESSAGES / 2 && f->bytes <= FULL_BYTES / 2)
+        set_full(f, false);
 }
 
 struct fanout *
@@ -206,6 +273,7 @@ add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct 
     }
     ob->msgs[ob->n] = msg_ref(m);
     ob->marks[ob->n++] = s->n;
+    count(f, m);
 }
 
 void
@@ -245,6 +313,19 @@ void
 fanout_sub_gone(struct fanout *f, struct sub *sub)
 {
     limit_forget(f->limit, sub);
+}
+
+void
+fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg)
+{
+    f->on_full = cb;
+    f->on_full_arg = arg;
+}
+
+bool
+fanout_full(const struct fanout *f)
+{
+    return f->full;
 }
 
 bool

@@ -1,7 +1,11 @@
 #include "pub/filter.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "grip/contentid.h"
 #include "pub/channel.h"
+
+enum { GROWTH_MAX = 1 << 20 }; /* bytes that filters may add to twice a content's length */
 
 static struct str
 item_meta(const struct msg *m, const char *name)
@@ -36,28 +40,85 @@ skip_users(const struct sub *sub, const struct msg *m)
     return false;
 }
 
+/* The channel's name as the origin knows it; ptr NULL when it is none of the route's. */
+static struct str
+bare_name(const struct sub *sub)
+{
+    const struct route *route = sub->hold->route;
+    struct str prefix = str_c(route != NULL ? route->prefix : ""), name = sub->channel->node.key;
+    return str_starts(name, prefix) ? str_of(name.ptr + prefix.len, name.len - prefix.len) : str_of(NULL, 0);
+}
+
+static const struct sub *
+find_bare(const struct hold *h, struct str wanted)
+{
+    for (const struct sub *s = h->subs; s != NULL; s = s->next) {
+        struct str name = bare_name(s);
+        if (name.ptr != NULL && str_eq(name, wanted))
+            return s;
+    }
+    return NULL;
+}
+
 static bool
 require_sub(const struct sub *sub, const struct msg *m)
 {
     struct str wanted = item_meta(m, "require_sub");
-    struct str prefix = str_c(sub->hold->route != NULL ? sub->hold->route->prefix : "");
-    if (wanted.len == 0)
-        return false;
-    for (const struct sub *s = sub->hold->subs; s != NULL; s = s->next) {
-        struct str name = s->channel->node.key;
-        if (str_starts(name, prefix) && str_eq(str_from(name, prefix.len), wanted))
-            return false;
-    }
-    return true;
+    return wanted.len > 0 && find_bare(sub->hold, wanted) == NULL;
+}
+
+/* content */
+
+struct context {
+    const struct sub *sub;
+    const struct msg *m;
+};
+
+static struct str
+find_meta(void *arg, struct str name)
+{
+    const struct context *c = arg;
+    return sub_meta(c->sub, name);
+}
+
+/* The id that the client has of a channel when it has this message. */
+static struct str
+find_id(void *arg, struct str name)
+{
+    const struct context *c = arg;
+    const struct sub *s = find_bare(c->sub->hold, name);
+    const struct shared_bytes *id = s != NULL && s->more != NULL ? s->more->prev_id : NULL;
+    if (s != NULL && s->channel == c->sub->channel)
+        return c->m->item->id;
+    return id != NULL ? str_of(id->data, id->len) : str_of(NULL, 0);
+}
+
+static int
+var_subst(struct context *c, struct str content, struct buf *out, struct err *e)
+{
+    return contentid_subst(content, find_meta, c, out, e);
+}
+
+static int
+build_id(struct context *c, struct str content, struct buf *out, struct err *e)
+{
+    struct contentid id;
+    int rc = contentid_init(&id, sub_meta(c->sub, STR("id_format")), sub_meta(c->sub, STR("id_encoding")), find_id, c,
+                            false, e);
+    if (rc == 0)
+        rc = contentid_put(&id, content, true, out, e);
+    contentid_clear(&id);
+    return rc;
 }
 
 static const struct {
     struct str name;
-    bool (*drops)(const struct sub *sub, const struct msg *m);
+    bool (*drops)(const struct sub *sub, const struct msg *m); /* one of the two is NULL */
+    int (*rewrite)(struct context *c, struct str content, struct buf *out, struct err *e);
 } filters[] = {
-    {{"skip-self", 9}, skip_self},
-    {{"skip-users", 10}, skip_users},
-    {{"require-sub", 11}, require_sub},
+    {{"skip-self", 9}, skip_self, NULL},      {{"skip-users", 10}, skip_users, NULL},
+    {{"require-sub", 11}, require_sub, NULL}, {{"build-id", 8}, NULL, build_id},
+    {{"var-subst", 9}, NULL, var_subst},
 };
 
 int
@@ -69,11 +130,103 @@ filter_find(struct str name)
     return -1;
 }
 
-bool
-filter_pass(const struct sub *sub, const struct msg *m)
+/* The next of SUB's filters that change content; *I is where to look, and moves on. ptr NULL: no more. */
+static struct str
+next_content_filter(const struct sub *sub, unsigned *i)
 {
-    for (unsigned i = 0; i < sub->more->n_filters; i++)
-        if (filters[sub->more->filters[i]].drops(sub, m))
-            return false;
-    return true;
+    while (sub->more != NULL && *i < sub->more->n_filters) {
+        unsigned f = sub->more->filters[(*i)++];
+        if (filters[f].rewrite != NULL)
+            return filters[f].name;
+    }
+    return str_of(NULL, 0);
+}
+
+/* Was the content made for the filters that the subscription has? */
+static int
+check_content_filters(const struct sub *sub, const struct format *f, struct err *e)
+{
+    struct buf has = BUF_INIT(160), wants = BUF_INIT(160);
+    size_t n = json_array_size(f->content_filters);
+    unsigned i = 0;
+    bool same = true;
+    struct str name;
+    for (size_t k = 0; k < n; k++) {
+        json_t *value = json_array_get(f->content_filters, k);
+        struct str wanted = str_of(json_string_value(value), json_string_length(value));
+        name = next_content_filter(sub, &i);
+        same = same && name.ptr != NULL && str_eq(name, wanted);
+        buf_addf(&wants, "%s%.*s", k > 0 ? "," : "", STR_ARG(wanted));
+    }
+    same = same && next_content_filter(sub, &i).ptr == NULL;
+    i = 0;
+    while (!same && (name = next_content_filter(sub, &i)).ptr != NULL)
+        buf_addf(&has, "%s%.*s", has.len > 0 ? "," : "", STR_ARG(name));
+    if (!same)
+        err_set(e, "content filter mismatch: subscription=%.*s message=%.*s", STR_ARG(buf_str(&has)),
+                STR_ARG(buf_str(&wants)));
+    buf_clear(&has);
+    buf_clear(&wants);
+    return same ? 0 : -1;
+}
+
+/* One line for an item, however many subscriptions it fails for. */
+static void
+warn_once(const struct msg *m, const struct err *e)
+{
+    struct item *item = m->item;
+    if (!item->warned)
+        log_warn("item skipped: channel=%.*s id=%.*s: %s", STR_ARG(item->channel), STR_ARG(item->id), e->text);
+    item->warned = true;
+}
+
+/* The content through one filter; the former one is given back. */
+static int
+rewrite(unsigned f, struct context *c, struct msg **m, struct err *e)
+{
+    struct str content = (*m)->payload;
+    struct buf out = BUF_INIT(2 * content.len + GROWTH_MAX);
+    struct msg *before = *m;
+    int rc = filters[f].rewrite(c, content, &out, e);
+    if (rc == 0) {
+        *m = msg_rewrite(before, buf_str(&out));
+        msg_unref(before);
+    } else {
+        err_prefix(e, "filter error: %.*s: ", STR_ARG(filters[f].name));
+    }
+    buf_clear(&out);
+    return rc;
+}
+
+static bool
+has_content(const struct msg *m)
+{
+    return m->format->action == ACTION_SEND && m->format->body_patch == NULL;
+}
+
+enum filter_result
+filter_message(const struct sub *sub, struct msg *m, struct msg **out, struct err *e)
+{
+    struct context c = {sub, m};
+    enum filter_result result = FILTER_PASS;
+    unsigned n = sub->more != NULL ? sub->more->n_filters : 0;
+    if (m->format->content_filters != NULL && check_content_filters(sub, m->format, e) != 0) {
+        log_debug("item skipped: channel=%.*s id=%.*s: %s", STR_ARG(m->item->channel), STR_ARG(m->item->id), e->text);
+        return FILTER_FAIL;
+    }
+    msg_ref(m);
+    for (unsigned i = 0; i < n && result == FILTER_PASS; i++) {
+        unsigned f = sub->more->filters[i];
+        if (filters[f].drops != NULL && filters[f].drops(sub, m))
+            result = FILTER_DROP;
+        else if (filters[f].rewrite != NULL && has_content(m) && rewrite(f, &c, &m, e) != 0)
+            result = FILTER_FAIL;
+    }
+    if (result == FILTER_FAIL)
+        warn_once(m, e);
+    if (result == FILTER_PASS)
+        *out = m;
+    else
+        msg_unref(m);
+    return result;
 }

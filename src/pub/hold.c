@@ -11,7 +11,7 @@ hold_init(struct hold *h, const struct hold_ops *ops, enum format_kind kind, str
     h->kind = (uint8_t)kind;
     h->n_subs = 0;
     h->client = client;
-    h->first_used = false;
+    h->first_used = h->filters_itself = false;
 }
 
 void

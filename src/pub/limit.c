@@ -37,8 +37,8 @@ struct limit {
 static double
 batch(const struct limit *l)
 {
-    int n = (l->settings.rate * PERIOD_MS + 999) / 1000;
-    return n > 1 ? n : 1;
+    int64_t n = ((int64_t)l->settings.rate * PERIOD_MS + 999) / 1000;
+    return n > 1 ? (double)n : 1;
 }
 
 static void

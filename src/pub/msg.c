@@ -26,38 +26,40 @@ msg_opcode(const struct format *f)
 
 /* What stands before the content where all clients get the same bytes; 0: nothing is rendered. */
 static size_t
-put_head(const struct format *f, char out[FRAME_MAX])
+put_head(const struct format *f, size_t len, char out[FRAME_MAX])
 {
     struct wsframe_spec spec = {.last = true};
     if (f->kind == FORMAT_HTTP_STREAM)
-        return f->content_len > 0 ? http1_chunk_head(out, f->content_len) : 0;
+        return len > 0 ? http1_chunk_head(out, len) : 0;
     if (f->kind != FORMAT_WS_MESSAGE || f->action != ACTION_SEND)
         return 0;
     spec.opcode = (uint8_t)msg_opcode(f);
-    return wsframe_head(out, &spec, f->content_len);
+    return wsframe_head(out, &spec, len);
 }
 
-struct msg *
-msg_new(struct item *item, enum format_kind kind)
+static struct msg *
+render(struct item *item, const struct format *f, struct str content, bool copied)
 {
-    const struct format *f = item->formats[kind];
     char head[FRAME_MAX];
-    size_t head_len = put_head(f, head), tail_len = kind == FORMAT_HTTP_STREAM ? 2 : 0;
-    bool rendered = head_len > 0;
-    struct msg *m = mem_alloc(sizeof *m + (rendered ? head_len + f->content_len + tail_len : 0));
+    size_t head_len = put_head(f, content.len, head), tail_len = f->kind == FORMAT_HTTP_STREAM ? 2 : 0;
+    bool framed = head_len > 0;
+    size_t room = framed ? head_len + content.len + tail_len : copied ? content.len : 0;
+    struct msg *m = mem_alloc(sizeof *m + room);
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
     m->packed = NULL;
-    m->payload = format_content(f);
+    m->payload = content;
     m->framed = str_of(NULL, 0);
-    if (rendered) {
+    if (room == 0)
+        return m;
+    if (content.len > 0)
+        memcpy(m->data + head_len, content.ptr, content.len);
+    m->payload = str_of(m->data + head_len, content.len);
+    if (framed) {
         memcpy(m->data, head, head_len);
-        if (f->content_len > 0)
-            memcpy(m->data + head_len, f->content, f->content_len);
-        memcpy(m->data + head_len + f->content_len, "\r\n", tail_len);
-        m->framed = str_of(m->data, head_len + f->content_len + tail_len);
-        m->payload = str_of(m->data + head_len, f->content_len);
+        memcpy(m->data + head_len + content.len, "\r\n", tail_len);
+        m->framed = str_of(m->data, room);
     }
     return m;
 }
@@ -81,4 +83,16 @@ msg_packed(struct msg *m)
     buf_clear(&out);
     buf_clear(&frame);
     return m->packed;
+}
+
+struct msg *
+msg_new(struct item *item, enum format_kind kind)
+{
+    return render(item, item->formats[kind], format_content(item->formats[kind]), false);
+}
+
+struct msg *
+msg_rewrite(const struct msg *m, struct str content)
+{
+    return render(m->item, m->format, content, true);
 }

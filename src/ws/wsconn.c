@@ -1,17 +1,15 @@
 #include "ws/wsconn.h"
 
 #include "base/clock.h"
+#include "base/slab.h"
 
-#include <malloc.h>
 #include <sys/random.h>
 
 enum {
     CLOSE_MS = 10000, /* for the close handshake */
     LINGER_MS = 2000, /* for the peer to read our last words */
     SCRATCH = 16384,  /* frames that are composed on the stack */
-    KEPT = 65536,     /* bytes of the buffer for compressing that are kept */
-    TRIM_AFTER = 1000,
-    TRIM_DELAY_MS = 200
+    KEPT = 65536      /* bytes of the buffer for compressing that are kept */
 };
 
 static const struct str ping_text = {"pushpind", 8};
@@ -27,8 +25,8 @@ struct wsconn_more {
 };
 
 struct wsconn {
-    struct conn conn; /* first: on_data and so on find the wsconn with container_of() */
-    struct ws ws;     /* what a delivery looks at lies close together */
+    struct conn conn;         /* first: on_data and so on find the wsconn with container_of() */
+    struct ws ws;             /* what a delivery looks at lies close together */
     struct wsconns *set;      /* borrowed */
     struct wsconn_more *more; /* owned; NULL while it is not needed */
     uint32_t active_at;       /* s of the monotonic clock: last traffic */
@@ -49,8 +47,6 @@ struct wsconns {
     size_t clients;           /* of them in the server's role */
     struct wsdeflater *spare; /* owned; for messages of one piece; NULL before the first */
     struct buf packed;        /* where they are compressed */
-    struct timer trim;
-    unsigned closed; /* since memory was last given back */
 };
 
 static void read_input(struct wsconn *c, char *ptr, size_t len);
@@ -88,15 +84,7 @@ wsconn_free(void *ptr)
 {
     struct wsconn *c = ptr;
     wsframe_clear(&c->in);
-    mem_free(c);
-}
-
-static void
-on_trim(struct timer *t)
-{
-    struct wsconns *s = container_of(t, struct wsconns, trim);
-    s->closed = 0;
-    malloc_trim(0);
+    slab_free(c, sizeof *c);
 }
 
 static void
@@ -112,8 +100,6 @@ end(struct wsconn *c)
     list_remove(&s->all, &c->in_set);
     if (!c->client)
         s->clients--;
-    if (++s->closed >= TRIM_AFTER)
-        loop_timer(s->loop, &s->trim, TRIM_DELAY_MS); /* once it is quiet again */
     loop_reap(s->loop, c, wsconn_free);
     if (s->settings.on_closed != NULL)
         s->settings.on_closed(s->settings.arg);
@@ -193,8 +179,7 @@ send_frame(struct wsconn *c, struct wsframe_spec *spec, struct str payload, stru
     conn_sendv(&c->conn, out, payload.len > 0 ? 2 : 1);
 }
 
-static struct wsconn_more *
-need_more(struct wsconn *c);
+static struct wsconn_more *need_more(struct wsconn *c);
 
 /* The compressor for the next piece: one of all connections where the piece is a whole message. */
 static struct wsdeflater *
@@ -396,8 +381,7 @@ is_reading(const struct wsconn *c)
     return (c->state == OPEN || c->state == CLOSING) && !c->ws.close_received && !c->paused;
 }
 
-static struct wsconn_more *
-need_more(struct wsconn *c);
+static struct wsconn_more *need_more(struct wsconn *c);
 
 /* The user wants no more for now: keep the rest. */
 static void
@@ -534,8 +518,8 @@ static void
 start_timer(struct wsconn *c)
 {
     const struct wsconns_settings *s = &c->set->settings;
-    unsigned limit = s->ping_interval > 0 && s->ping_interval < s->activity_timeout ? s->ping_interval
-                                                                                      : s->activity_timeout;
+    unsigned limit =
+        s->ping_interval > 0 && s->ping_interval < s->activity_timeout ? s->ping_interval : s->activity_timeout;
     uint32_t quiet = seconds() - c->active_at;
     loop_timer(c->set->loop, &c->timer, quiet < limit ? (uint64_t)(limit - quiet) * 1000 : 0);
 }
@@ -567,7 +551,7 @@ on_timer(struct timer *t)
 struct ws *
 wsconn_new(struct wsconns *s, enum wsconn_role role, const struct wsdeflate_params *params)
 {
-    struct wsconn *c = mem_zalloc(sizeof *c);
+    struct wsconn *c = slab_alloc(sizeof *c);
     c->set = s;
     c->ws.ops = &ws_ops;
     c->client = role == WSCONN_CLIENT;
@@ -616,7 +600,6 @@ wsconns_new(struct loop *l, const struct wsconns_settings *settings)
     s->settings = *settings;
     list_init(&s->all);
     buf_init(&s->packed, 1 << 30);
-    timer_init(&s->trim, on_trim);
     return s;
 }
 
@@ -632,7 +615,6 @@ wsconns_free(struct wsconns *s)
     if (s->spare != NULL)
         wsdeflater_free(s->spare);
     buf_clear(&s->packed);
-    loop_timer_stop(s->loop, &s->trim);
     mem_free(s);
 }
 

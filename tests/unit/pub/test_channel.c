@@ -1,0 +1,368 @@
+#include "crowd.h"
+
+static struct {
+    char first[100], last[100]; /* names, each with a space */
+    unsigned dropped;
+} seen;
+
+static void
+add(char *to, struct str name)
+{
+    size_t n = strlen(to);
+    snprintf(to + n, 100 - n, "%.*s ", STR_ARG(name));
+}
+
+static void
+on_first(void *arg, struct str name)
+{
+    CHECK(arg == &seen);
+    add(seen.first, name);
+}
+
+static void
+on_last(void *arg, struct channel *ch)
+{
+    CHECK(arg == &seen);
+    add(seen.last, ch->node.key);
+}
+
+static void
+on_dropped(void *arg, struct sub *sub)
+{
+    CHECK(arg == &seen);
+    seen.dropped += sub->actions;
+}
+
+static void
+begin(unsigned linger, bool update_on_first)
+{
+    static const struct channels_ops ops = {on_first, on_last, on_dropped};
+    struct channels_settings settings = {linger, update_on_first};
+    memset(&seen, 0, sizeof seen);
+    clock_fake(1000000);
+    loop = loop_new();
+    channels = channels_new(loop, &settings);
+    channels_listen(channels, &ops, &seen);
+}
+
+static void
+end(void)
+{
+    channels_free(channels);
+    loop_free(loop);
+}
+
+/* The array of stream holds of a channel as text: "0 1 . 3". */
+static const char *
+layout(struct channel *ch, struct member **all, unsigned n)
+{
+    static char text[200];
+    struct subs *s = &ch->subs[FORMAT_HTTP_STREAM];
+    unsigned live = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < s->n; i++) {
+        size_t used = strlen(text);
+        unsigned k = 0;
+        if (s->at[i] == NULL) {
+            snprintf(text + used, sizeof text - used, ". ");
+            continue;
+        }
+        while (k < n && &all[k]->hold != s->at[i]->hold)
+            k++;
+        CHECK(k < n);
+        CHECK_INT(s->at[i]->index, i);
+        snprintf(text + used, sizeof text - used, "%u ", k);
+        live++;
+    }
+    CHECK_INT(live, s->live);
+    return text;
+}
+
+TEST(first_and_last_are_told)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM), *b = member_new(FORMAT_HTTP_STREAM);
+    begin(60, false);
+    crowd_join(a, "one");
+    crowd_join(b, "one");
+    crowd_join(b, "two");
+    CHECK_STR(str_c(seen.first), "one two ");
+    CHECK_INT(channels_count(channels), 2);
+    member_free(a);
+    CHECK_STR(str_c(seen.last), "");
+    member_free(b);
+    CHECK_INT(strlen(seen.last), 8); /* both, in whatever order; streams do not linger */
+    CHECK_INT(channels_count(channels), 0);
+    CHECK(channels_find(channels, STR("one")) == NULL);
+    end();
+}
+
+TEST(subscribing_again_is_the_same_subscription)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    struct sub *sub;
+    begin(0, false);
+    sub = crowd_join(a, "one");
+    CHECK(crowd_join(a, "one") == sub);
+    CHECK_INT(a->hold.n_subs, 1);
+    CHECK_INT(channel_receivers(sub->channel, FORMAT_HTTP_STREAM), 1);
+    CHECK_INT(channel_receivers(sub->channel, FORMAT_HTTP_RESPONSE), 0);
+    CHECK(hold_find(&a->hold, STR("one")) == sub);
+    CHECK(hold_find(&a->hold, STR("two")) == NULL);
+    CHECK_STR(hold_channel(&a->hold), "one");
+    member_free(a);
+    end();
+}
+
+TEST(the_first_subscription_lies_in_the_hold_and_is_used_again)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    struct sub *one, *two, *three;
+    begin(0, false);
+    one = crowd_join(a, "one");
+    two = crowd_join(a, "two");
+    CHECK(one == &a->hold.first && two != &a->hold.first);
+    channels_unsubscribe(one);
+    CHECK_STR(hold_channel(&a->hold), "two");
+    three = crowd_join(a, "three");
+    CHECK(three == &a->hold.first);
+    CHECK_INT(a->hold.n_subs, 2);
+    channels_unsubscribe(two);
+    CHECK(hold_find(&a->hold, STR("three")) == three);
+    member_free(a);
+    end();
+}
+
+TEST(names_may_hold_any_byte_and_be_empty)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    struct sub *sub;
+    begin(0, false);
+    sub = channels_subscribe(channels, &a->hold, str_of("a\0b", 3));
+    CHECK(channels_find(channels, str_of("a\0b", 3)) == sub->channel);
+    CHECK(channels_find(channels, STR("a")) == NULL);
+    sub = crowd_join(a, "");
+    CHECK(channels_find(channels, STR("")) == sub->channel);
+    member_free(a);
+    CHECK_INT(channels_count(channels), 0);
+    end();
+}
+
+TEST(the_last_one_takes_the_place_of_who_leaves)
+{
+    struct member *all[5];
+    struct channel *ch = NULL;
+    begin(0, false);
+    for (int i = 0; i < 5; i++) {
+        all[i] = member_new(FORMAT_HTTP_STREAM);
+        ch = crowd_join(all[i], "c")->channel;
+    }
+    crowd_leave(all[1]);
+    CHECK_STR(str_c(layout(ch, all, 5)), "0 4 2 3 ");
+    crowd_leave(all[3]);
+    CHECK_STR(str_c(layout(ch, all, 5)), "0 4 2 ");
+    crowd_leave(all[0]);
+    CHECK_STR(str_c(layout(ch, all, 5)), "2 4 ");
+    for (int i = 0; i < 5; i++)
+        member_free(all[i]);
+    end();
+}
+
+TEST(while_messages_are_on_their_way_holes_are_left_and_closed_later)
+{
+    struct member *all[6];
+    struct channel *ch = NULL;
+    uint32_t marks[] = {0, 1, 3, 3, 5, 6};
+    static const uint32_t after[] = {0, 0, 1, 1, 2, 3};
+    begin(0, false);
+    for (int i = 0; i < 5; i++) {
+        all[i] = member_new(FORMAT_HTTP_STREAM);
+        ch = crowd_join(all[i], "c")->channel;
+    }
+    ch->subs[FORMAT_HTTP_STREAM].outbox = (struct outbox *)all; /* any */
+    crowd_leave(all[0]);
+    crowd_leave(all[2]);
+    crowd_leave(all[3]);
+    all[5] = member_new(FORMAT_HTTP_STREAM);
+    crowd_join(all[5], "c");
+    CHECK_STR(str_c(layout(ch, all, 6)), ". 1 . . 4 5 ");
+    subs_compact(&ch->subs[FORMAT_HTTP_STREAM], marks, countof(marks));
+    CHECK_STR(str_c(layout(ch, all, 6)), "1 4 5 ");
+    for (size_t i = 0; i < countof(marks); i++)
+        CHECK_INT(marks[i], after[i]);
+    crowd_leave(all[1]);
+    subs_settle(ch, FORMAT_HTTP_STREAM);
+    CHECK_STR(str_c(layout(ch, all, 6)), "4 5 ");
+    CHECK(ch->subs[FORMAT_HTTP_STREAM].outbox == NULL);
+    for (int i = 0; i < 6; i++)
+        member_free(all[i]);
+    end();
+}
+
+TEST(the_array_grows_and_shrinks)
+{
+    enum { N = 10000 };
+    static struct member *all[N];
+    struct subs *s = NULL;
+    begin(0, false);
+    for (int i = 0; i < N; i++) {
+        all[i] = member_new(FORMAT_HTTP_STREAM);
+        s = &crowd_join(all[i], "c")->channel->subs[FORMAT_HTTP_STREAM];
+    }
+    CHECK_INT(s->live, N);
+    CHECK(s->cap >= N);
+    for (int i = 0; i < N - 1; i++)
+        member_free(all[i]);
+    CHECK_INT(s->live, 1);
+    CHECK(s->cap <= 128);
+    member_free(all[N - 1]);
+    CHECK_INT(channels_count(channels), 0);
+    end();
+}
+
+TEST(a_channel_lingers_after_its_last_response_hold)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE), *b = member_new(FORMAT_HTTP_RESPONSE);
+    struct channel *ch;
+    begin(60, false);
+    ch = crowd_join(a, "c")->channel;
+    member_free(a);
+    loop_advance(loop, 59000);
+    CHECK(channels_find(channels, STR("c")) == ch);
+    CHECK_INT(channel_receivers(ch, FORMAT_HTTP_RESPONSE), 0);
+    CHECK_STR(str_c(seen.last), "");
+    crowd_join(b, "c"); /* the next poll: it is no first subscription */
+    CHECK_STR(str_c(seen.first), "c ");
+    loop_advance(loop, 600000);
+    CHECK(channels_find(channels, STR("c")) == ch);
+    member_free(b);
+    loop_advance(loop, 61000);
+    CHECK(channels_find(channels, STR("c")) == NULL);
+    CHECK_STR(str_c(seen.last), "c ");
+    end();
+}
+
+TEST(without_linger_a_channel_ends_at_once)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE);
+    begin(0, false);
+    crowd_join(a, "c");
+    member_free(a);
+    CHECK_STR(str_c(seen.last), "c ");
+    end();
+}
+
+TEST(all_are_updated_a_second_after_the_first_subscription)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE), *b = member_new(FORMAT_HTTP_STREAM);
+    begin(60, true);
+    crowd_join(a, "c");
+    loop_advance(loop, 500);
+    crowd_join(b, "c");
+    CHECK_INT(a->low + b->low, 0);
+    loop_advance(loop, 600);
+    CHECK_INT(a->low, 1);
+    CHECK_INT(b->low, 1);
+    loop_advance(loop, 10000);
+    CHECK_INT(a->low + b->low, 2);
+    crowd_leave(a);
+    crowd_leave(b); /* a stream is the last to leave: the channel ends */
+    CHECK_INT(channels_count(channels), 0);
+    member_free(a);
+    member_free(b);
+    end();
+}
+
+TEST(who_leaves_in_the_first_second_begins_the_linger_time)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE);
+    begin(60, true);
+    crowd_join(a, "c");
+    loop_advance(loop, 500);
+    member_free(a);
+    loop_advance(loop, 58000);
+    CHECK_STR(str_c(seen.last), "");
+    loop_advance(loop, 3000);
+    CHECK_STR(str_c(seen.last), "c ");
+    end();
+}
+
+TEST(what_waits_in_the_limiter_is_dropped_with_its_subscription)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    begin(0, false);
+    crowd_join(a, "one")->actions = 3;
+    crowd_join(a, "two");
+    member_free(a);
+    CHECK_INT(seen.dropped, 3);
+    end();
+}
+
+static void
+count_hold(struct hold *h, void *arg)
+{
+    CHECK(h->ops == &member_ops);
+    ++*(unsigned *)arg;
+}
+
+static void
+count_channel(struct channel *ch, void *arg)
+{
+    CHECK(ch->table == channels);
+    ++*(unsigned *)arg;
+}
+
+TEST(all_holds_and_channels_can_be_walked)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM), *b = member_new(FORMAT_HTTP_RESPONSE);
+    unsigned holds = 0, n = 0;
+    begin(0, false);
+    crowd_join(a, "one");
+    crowd_join(b, "one");
+    crowd_join(b, "two");
+    channels_each_hold(channels, count_hold, &holds);
+    channels_each(channels, count_channel, &n);
+    CHECK_INT(holds, 3);
+    CHECK_INT(n, 2);
+    member_free(a);
+    member_free(b);
+    end();
+}
+
+TEST(prev_ids_are_set_replaced_and_taken_away)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE);
+    struct sub *sub;
+    begin(0, false);
+    sub = crowd_join(a, "c");
+    sub_set_prev_id(sub, str_of(NULL, 0));
+    CHECK(sub->more == NULL);
+    sub_set_prev_id(sub, STR("1"));
+    sub_set_prev_id(sub, STR(""));
+    CHECK_INT(sub->more->prev_id->len, 0);
+    sub_set_prev_id(sub, STR("22"));
+    CHECK_STR(str_of(sub->more->prev_id->data, sub->more->prev_id->len), "22");
+    member_free(a);
+    end();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_and_last_are_told),
+        cmocka_unit_test(subscribing_again_is_the_same_subscription),
+        cmocka_unit_test(the_first_subscription_lies_in_the_hold_and_is_used_again),
+        cmocka_unit_test(names_may_hold_any_byte_and_be_empty),
+        cmocka_unit_test(the_last_one_takes_the_place_of_who_leaves),
+        cmocka_unit_test(while_messages_are_on_their_way_holes_are_left_and_closed_later),
+        cmocka_unit_test(the_array_grows_and_shrinks),
+        cmocka_unit_test(a_channel_lingers_after_its_last_response_hold),
+        cmocka_unit_test(without_linger_a_channel_ends_at_once),
+        cmocka_unit_test(all_are_updated_a_second_after_the_first_subscription),
+        cmocka_unit_test(who_leaves_in_the_first_second_begins_the_linger_time),
+        cmocka_unit_test(what_waits_in_the_limiter_is_dropped_with_its_subscription),
+        cmocka_unit_test(all_holds_and_channels_can_be_walked),
+        cmocka_unit_test(prev_ids_are_set_replaced_and_taken_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

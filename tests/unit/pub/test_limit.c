@@ -1,0 +1,228 @@
+#include "crowd.h"
+
+#include "pub/limit.h"
+
+static struct limit *limit;
+static struct routes *routes;
+static unsigned delivered;
+
+static void
+deliver(struct sub *sub, struct msg *m)
+{
+    delivered++;
+    sub->hold->ops->deliver(sub, &m, 1);
+}
+
+static void
+on_dropped(void *arg, struct sub *sub)
+{
+    (void)arg;
+    limit_forget(limit, sub);
+}
+
+static void
+begin(int rate, int hwm, int block_size)
+{
+    static const struct channels_ops ops = {NULL, NULL, on_dropped};
+    static const char *const lines[] = {"a.com,id=first test", "b.com,id=second test", "* test"};
+    struct channels_settings channel_settings = {0, false};
+    struct limit_settings settings = {rate, hwm, block_size};
+    begin_log();
+    delivered = 0;
+    clock_fake(1000000);
+    loop = loop_new();
+    channels = channels_new(loop, &channel_settings);
+    channels_listen(channels, &ops, NULL);
+    routes = routes_new(NULL, lines, 3);
+    CHECK_INT(routes_load(routes, NULL), 0);
+    limit = limit_new(loop, &settings, deliver);
+}
+
+static void
+end(void)
+{
+    limit_free(limit);
+    channels_free(channels);
+    routes_free(routes);
+    loop_free(loop);
+    end_log();
+}
+
+static struct member *
+member_of(const char *host)
+{
+    struct member *m = member_new(FORMAT_HTTP_STREAM);
+    struct route_query q = {.host = str_c(host), .path = STR("/")};
+    m->hold.route = routes_find(routes, &q);
+    CHECK(m->hold.route != NULL);
+    crowd_join(m, "c");
+    return m;
+}
+
+static void
+add(struct member *m, const char *content, unsigned times)
+{
+    struct item *i = item_new("c", content, NULL, NULL);
+    struct msg *msg = msg_new(i, FORMAT_HTTP_STREAM);
+    while (times-- > 0)
+        limit_add(limit, m->hold.subs, msg);
+    msg_unref(msg);
+    item_unref(i);
+}
+
+TEST(without_a_rate_it_is_not_active)
+{
+    begin(0, 0, 0);
+    CHECK(!limit_active(limit));
+    end();
+    begin(-5, 0, 0);
+    CHECK(!limit_active(limit));
+    end();
+    begin(1, 0, 0);
+    CHECK(limit_active(limit));
+    end();
+}
+
+TEST(the_rate_is_kept)
+{
+    static const int rates[] = {1, 10, 39, 40, 100, 2500};
+    for (size_t i = 0; i < countof(rates); i++) {
+        struct member *m;
+        int rate = rates[i];
+        begin(rate, 0, 0);
+        m = member_of("x");
+        add(m, "1", 20000);
+        loop_advance(loop, WHEEL_TICK_MS + 1);
+        CHECK(delivered > 0); /* the first ones at once */
+        loop_advance(loop, 4000);
+        CHECK((int)delivered >= 4 * rate * 9 / 10);
+        CHECK((int)delivered <= 4 * rate * 11 / 10 + 4);
+        member_free(m);
+        end();
+    }
+}
+
+/* A rate beyond all that can be counted is no reason to count wrongly. */
+TEST(the_largest_rate)
+{
+    struct member *m;
+    begin(INT32_MAX, 0, 0);
+    m = member_of("x");
+    add(m, "1", 1000);
+    loop_advance(loop, 100);
+    CHECK_INT(delivered, 1000);
+    member_free(m);
+    end();
+}
+
+TEST(an_idle_time_is_not_saved_up)
+{
+    struct member *m;
+    begin(100, 0, 0);
+    m = member_of("x");
+    add(m, "1", 1);
+    loop_advance(loop, 60000);
+    CHECK_INT(delivered, 1);
+    add(m, "1", 1000);
+    loop_advance(loop, 100);
+    CHECK(delivered <= 20);
+    member_free(m);
+    end();
+}
+
+TEST(routes_have_their_own_rate)
+{
+    struct member *a, *b, *c, *d;
+    begin(100, 0, 0);
+    a = member_of("a.com");
+    b = member_of("b.com");
+    c = member_of("x");
+    d = member_of("y"); /* shares with c: no route of its own */
+    add(a, "1", 1000);
+    add(b, "1", 1000);
+    add(c, "1", 1000);
+    add(d, "1", 1000);
+    loop_advance(loop, 2000);
+    CHECK(a->n_got >= 180 && a->n_got <= 220);
+    CHECK(b->n_got >= 180 && b->n_got <= 220);
+    CHECK(c->n_got >= 180 && c->n_got <= 220);
+    CHECK_INT(d->n_got, 0);
+    member_free(a);
+    member_free(b);
+    member_free(c);
+    loop_advance(loop, 1000);
+    CHECK(d->n_got >= 90 && d->n_got <= 110);
+    member_free(d);
+    end();
+}
+
+TEST(large_ones_weigh_more)
+{
+    struct member *m;
+    begin(100, 0, 10);
+    m = member_of("x");
+    add(m, "0123456789012345678901234567890123456789", 1000); /* four blocks */
+    loop_advance(loop, 4000);
+    CHECK(delivered >= 90 && delivered <= 110);
+    member_free(m);
+    end();
+}
+
+TEST(past_the_high_water_mark_it_is_dropped_and_said_once_a_second)
+{
+    struct member *m;
+    begin(1, 10, 0);
+    m = member_of("a.com");
+    add(m, "1", 25);
+    CHECK_INT(m->hold.subs->actions, 10);
+    CHECK_INT(logged("[WARN]"), 1);
+    CHECK_INT(logged("exceeded publish hwm (10) for route first, dropping message\n"), 1);
+    clock_fake_advance(1000);
+    add(m, "1", 3);
+    CHECK_INT(logged("dropping message (15 since the last warning)"), 1);
+    CHECK_INT(logged("[WARN]"), 2);
+    member_free(m);
+    m = member_of("x");
+    add(m, "1", 11);
+    CHECK_INT(logged("exceeded publish hwm (10), dropping message\n"), 1);
+    member_free(m);
+    end();
+}
+
+TEST(what_is_forgotten_is_not_delivered)
+{
+    struct member *a, *b;
+    begin(1000, 0, 0);
+    a = member_of("x");
+    b = member_of("x");
+    for (int i = 0; i < 100; i++) {
+        add(a, "a", 1);
+        add(b, "b", 1);
+    }
+    loop_advance(loop, 50);
+    CHECK(a->n_got > 0 && a->n_got < 100);
+    crowd_leave(a);
+    CHECK_INT(b->hold.subs->actions, 100 - b->n_got);
+    loop_advance(loop, 1000);
+    CHECK_INT(b->n_got, 100);
+    CHECK_INT(b->hold.subs->actions, 0);
+    member_free(a);
+    member_free(b);
+    end();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_rate_it_is_not_active),
+        cmocka_unit_test(the_rate_is_kept),
+        cmocka_unit_test(the_largest_rate),
+        cmocka_unit_test(an_idle_time_is_not_saved_up),
+        cmocka_unit_test(routes_have_their_own_rate),
+        cmocka_unit_test(large_ones_weigh_more),
+        cmocka_unit_test(past_the_high_water_mark_it_is_dropped_and_said_once_a_second),
+        cmocka_unit_test(what_is_forgotten_is_not_delivered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
