@@ -30,5 +30,8 @@ void proxy_shutdown(struct proxy *p);
 void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */
 bool proxy_connection_exists(const struct proxy *p, struct str id);
+/* The command "refresh": ask a WebSocket's origin for news. -1: there is none with this id. */
+int proxy_refresh_connection(struct proxy *p, struct str id);
+void proxy_refresh_channel(struct proxy *p, struct str name);
 
 #endif

@@ -48,6 +48,8 @@ struct ws_ops {
     size_t (*queued)(const struct ws *w);
     unsigned (*bits)(const struct ws *w);
     struct str (*peer)(const struct ws *w, char text[ADDRESS_TEXT_MAX]);
+    void (*refresh)(struct ws *w);        /* NULL: it cannot */
+    struct str (*id)(const struct ws *w); /* NULL: it has none */
 };
 
 struct ws {
@@ -71,15 +73,16 @@ ws_send(struct ws *w, const struct ws_piece *pieces, unsigned n)
     w->ops->send(w, pieces, n);
 }
 
-/* Send a close frame unless one was sent. Where the peer's has come the user is parted; else on_close() or on_gone()
- * follow, in bounded time. */
+/* Send a close frame unless one was sent; CODE may be WSFRAME_NO_CODE. Where the peer's has come the user is parted;
+ * else on_close() or on_gone() follow, in bounded time. */
 static inline void
 ws_close(struct ws *w, int code, struct str reason)
 {
     w->ops->close(w, code, reason);
 }
 
-/* Part now; the endpoint sends a close frame, unless one was sent, and ends by itself. */
+/* Part now; the endpoint sends a close frame, unless one was sent, and ends by itself. WSFRAME_GOING_AWAY is for the
+ * end of the other side without one. */
 static inline void
 ws_leave(struct ws *w, int code, struct str reason)
 {
@@ -105,6 +108,21 @@ static inline unsigned
 ws_bits(const struct ws *w)
 {
     return w->ops->bits(w);
+}
+
+/* Ask the peer for news, where it does not send them by itself. */
+static inline void
+ws_refresh(struct ws *w)
+{
+    if (w->ops->refresh != NULL)
+        w->ops->refresh(w);
+}
+
+/* The connection id by which the peer knows us; empty where there is none. */
+static inline struct str
+ws_id(const struct ws *w)
+{
+    return w->ops->id != NULL ? w->ops->id(w) : STR("");
 }
 
 /* The peer's IP address as text, empty where it has none. */

@@ -250,14 +250,15 @@ connection_exists(void *arg, struct str id)
 static int
 refresh_connection(void *arg, struct str cid)
 {
-    (void)arg, (void)cid;
-    return -1; /* there are no WebSockets yet */
+    struct pushpind *p = arg;
+    return proxy_refresh_connection(p->proxy, cid);
 }
 
 static void
 refresh_channel(void *arg, struct str channel)
 {
-    (void)arg, (void)channel;
+    struct pushpind *p = arg;
+    proxy_refresh_channel(p->proxy, channel);
 }
 
 static const struct command_ops command_ops = {connection_exists, recover_all, refresh_connection, refresh_channel};

@@ -83,8 +83,8 @@ testws_peer(const struct ws *w, char text[ADDRESS_TEXT_MAX])
     return str_of(text, 0);
 }
 
-static const struct ws_ops ws_ops = {testws_send,   testws_close, testws_leave, testws_pause,
-                                     testws_queued, testws_bits,  testws_peer};
+static const struct ws_ops ws_ops = {testws_send, testws_close, testws_leave, testws_pause, testws_queued,
+                                     testws_bits, testws_peer,  NULL,         NULL};
 
 struct ws *
 testws_new(struct loop *l)

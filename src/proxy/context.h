@@ -18,6 +18,7 @@ struct proxy {
     struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
     struct updates *updates;      /* owned */
     struct wsconns *wsconns;      /* borrowed */
+    struct wsoverhttps *overhttp; /* owned */
     struct list websockets;       /* of struct wsproxy, by in_proxy; they own themselves */
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "origin/wsoverhttp.h"
 #include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
@@ -36,6 +37,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->channels = channels;
     p->wsconns = wsconns;
     list_init(&p->websockets);
+    p->overhttp = wsoverhttps_new(l, origin, (unsigned)config->client_maxconn);
     p->updates = updates_new(l);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
@@ -50,6 +52,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
 void
 proxy_free(struct proxy *p)
 {
+    wsoverhttps_free(p->overhttp);
     if (p->sig_key != NULL)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
@@ -199,9 +202,40 @@ proxy_recover(struct proxy *p)
     channels_each_hold(p->channels, recover_one, NULL);
 }
 
+/* The WebSocket with this connection id, or NULL. */
+static struct wsproxy *
+find_websocket(const struct proxy *p, struct str id)
+{
+    list_each (&p->websockets, node) {
+        struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
+        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+            return w;
+    }
+    return NULL;
+}
+
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    (void)p, (void)id;
-    return false; /* ids are given out with the stats messages */
+    return find_websocket(p, id) != NULL; /* those of HTTP requests are given out with the stats messages */
+}
+
+int
+proxy_refresh_connection(struct proxy *p, struct str id)
+{
+    struct wsproxy *w = find_websocket(p, id);
+    if (w == NULL)
+        return -1;
+    ws_refresh(w->origin);
+    return 0;
+}
+
+void
+proxy_refresh_channel(struct proxy *p, struct str name)
+{
+    struct channel *ch = channels_find(p->channels, name);
+    const struct subs *s = ch != NULL ? &ch->subs[FORMAT_WS_MESSAGE] : NULL;
+    for (uint32_t i = 0; s != NULL && i < s->n; i++)
+        if (s->at[i] != NULL)
+            s->at[i]->hold->ops->update(s->at[i]->hold, UPDATE_HIGH);
 }

@@ -376,7 +376,9 @@ unfiltered(struct sub *sub, const char *why)
 static void
 update(struct hold *hold, enum hold_update how)
 {
-    (void)hold, (void)how; /* that is for HTTP holds */
+    struct wshold *h = of_hold(hold);
+    if (how == UPDATE_HIGH) /* the other is for HTTP holds */
+        h->ops->refresh(h->user);
 }
 
 /* meta */

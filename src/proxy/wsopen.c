@@ -1,8 +1,10 @@
 #include "proxy/wsopen.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "grip/wscontrol.h"
 #include "origin/wsclient.h"
+#include "origin/wsoverhttp.h"
 #include "proto/digest.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
@@ -11,15 +13,17 @@
 enum { QUEUE_MAX = 65536 }; /* bytes of a rejection that wait for a slow client before the origin waits too */
 
 struct wsopen {
-    struct proxy *proxy;     /* borrowed */
-    struct xchg *x;          /* borrowed, joined */
-    struct route *route;     /* reference held, until a wsproxy has it */
-    struct clientreq req;    /* owned */
-    struct wsclient *client; /* NULL before and after */
-    struct headers headers;  /* for the origin */
-    struct buf path;         /* for the origin */
-    int status;              /* of a rejection that is relayed; 0: no answer yet */
-    uint64_t sent;           /* bytes of its body */
+    struct proxy *proxy;         /* borrowed */
+    struct xchg *x;              /* borrowed, joined */
+    struct route *route;         /* reference held, until a wsproxy has it */
+    struct clientreq req;        /* owned */
+    struct wsclient *client;     /* to a WebSocket origin; NULL before and after */
+    struct wsoverhttp *overhttp; /* to an HTTP origin; likewise */
+    struct headers headers;      /* for the origin */
+    struct buf path;             /* for the origin */
+    int status;                  /* of a rejection that is relayed; 0: no answer yet */
+    uint64_t sent;               /* bytes of its body */
+    uint64_t began;              /* ms */
     bool over;
 };
 
@@ -100,16 +104,33 @@ finish(struct wsopen *o)
     o->over = true;
     if (o->client != NULL)
         wsclient_cancel(o->client);
+    if (o->overhttp != NULL)
+        wsoverhttp_cancel(o->overhttp);
     o->client = NULL;
+    o->overhttp = NULL;
     loop_reap(o->proxy->loop, o, wsopen_free);
+}
+
+static const struct target *
+target_of(const struct wsopen *o)
+{
+    if (o->overhttp != NULL)
+        return wsoverhttp_target(o->overhttp);
+    return o->client != NULL ? wsclient_target(o->client) : NULL;
 }
 
 static void
 log_result(struct wsopen *o, enum reqlog_result result, int code)
 {
-    struct reqlog r = {.req = &o->req, .route = o->route, .x = o->x, .result = result, .code = code, .size = o->sent};
-    if (o->client != NULL)
-        r.target = wsclient_target(o->client);
+    struct reqlog r = {.req = &o->req,
+                       .route = o->route,
+                       .x = o->x,
+                       .result = result,
+                       .code = code,
+                       .size = o->sent,
+                       .began = o->began};
+    r.target = target_of(o);
+    r.over_http = o->overhttp != NULL;
     reqlog_write(o->proxy, &r);
 }
 
@@ -133,10 +154,15 @@ answer_error(struct wsopen *o, int status, const char *message)
 
 /* the origin agrees */
 
+/* Headers of the origin's answer that are between it and us. */
 static bool
-is_ours(struct str name)
+is_ours(struct str name, bool over_http)
 {
-    return str_ieq(name, STR("Sec-WebSocket-Accept")) || str_ieq(name, STR("Sec-WebSocket-Extensions"));
+    if (str_ieq(name, STR("Sec-WebSocket-Accept")) || str_ieq(name, STR("Sec-WebSocket-Extensions")))
+        return true;
+    return over_http &&
+           (str_ieq(name, STR("Content-Type")) || str_ieq(name, STR("Keep-Alive-Interval")) ||
+            str_ieq(name, STR("Content-Bytes-Accepted")) || (str_istarts(name, STR("Set-Meta-")) && name.len > 9));
 }
 
 /* The client's 101. EXTENSIONS: what was agreed with it, may be empty. */
@@ -149,7 +175,7 @@ put_answer(struct wsopen *o, const struct http1_head *head, bool test, struct st
         headers_init(&all);
         rewrite_response(&head->headers, &all);
         for (unsigned i = 0; i < all.n; i++)
-            if (!is_ours(all.at[i].name))
+            if (!is_ours(all.at[i].name, o->overhttp != NULL))
                 headers_view(out, all.at[i].name, all.at[i].value);
         headers_clear(&all);
     }
@@ -188,31 +214,32 @@ upgrade(struct wsopen *o, const struct http1_head *head, bool test, struct str e
     headers_init(&h);
     put_answer(o, head, test, buf_str(&extensions), &h);
     client = wsconn_new(o->proxy->wsconns, WSCONN_SERVER, &params);
-    *pending = xchg_upgrade(o->x, head->reason, &h, wsconn_conn(client), &wsconn_conn_ops);
+    *pending = xchg_upgrade(o->x, head->status == 101 ? head->reason : http_reason(101), &h, wsconn_conn(client),
+                            &wsconn_conn_ops);
     headers_clear(&h);
     buf_clear(&extensions);
     return client;
 }
 
+/* Both sides are there. */
 static void
-on_open(struct wsclient *c, struct http1_head *head, struct ws *origin)
+join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
-    struct wsopen *o = wsclient_user(c);
     struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), *pending;
-    struct wsproxy_begin b = {.origin = origin, .route = o->route, .target = wsclient_target(c)};
-    bool test = b.target->kind == TARGET_TEST, grip;
+    struct wsproxy_begin b = {.origin = origin, .route = o->route, .target = target_of(o)};
+    bool test = b.target->kind == TARGET_TEST, ours = !o->route->no_grip && !o->req.trusted;
     struct str element = STR("");
-    grip = !test && wscontrol_extension(&head->headers, &element, &prefix);
+    bool grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
     log_result(o, REQLOG_DONE, 101);
-    o->client = NULL;
     put_origin_uri(o, &uri);
     b.uri = buf_str(&uri);
-    b.client = upgrade(o, head, test, grip && o->req.trusted && !o->route->no_grip ? element : STR(""), &pending);
-    if (!o->route->no_grip && !o->req.trusted) {
-        if (grip)
-            b.prefix = prefix.ptr != NULL ? buf_str(&prefix) : STR("");
-        b.channels = test ? &head->headers : NULL;
-    }
+    b.client = upgrade(o, head, test, grip && !ours ? element : STR(""), &pending);
+    if (ours && grip)
+        b.prefix = prefix.ptr != NULL ? buf_str(&prefix) : STR("");
+    if (ours && test)
+        b.channels = &head->headers;
+    o->client = NULL;
+    o->overhttp = NULL;
     o->route = NULL; /* the wsproxy's now */
     wsproxy_new(o->proxy, &b);
     wsconn_start(b.client, pending != NULL ? buf_str(pending) : STR(""));
@@ -228,9 +255,8 @@ on_open(struct wsclient *c, struct http1_head *head, struct ws *origin)
 /* the origin answers with something else, which the client gets */
 
 static void
-on_head(struct wsclient *c, struct http1_head *head)
+relay_head(struct wsopen *o, struct http1_head *head)
 {
-    struct wsopen *o = wsclient_user(c);
     struct headers h;
     int64_t length = head->framing == HTTP1_LENGTH ? (int64_t)head->length : XCHG_LENGTH_UNKNOWN;
     if (head->framing == HTTP1_NO_BODY)
@@ -244,32 +270,39 @@ on_head(struct wsclient *c, struct http1_head *head)
 }
 
 static void
-on_body(struct wsclient *c, struct str piece)
+pause_origin(struct wsopen *o, bool pause)
 {
-    struct wsopen *o = wsclient_user(c);
+    if (o->client != NULL)
+        wsclient_pause(o->client, pause);
+    if (o->overhttp != NULL)
+        wsoverhttp_pause(o->overhttp, pause);
+}
+
+static void
+relay_body(struct wsopen *o, struct str piece)
+{
     if (piece.len == 0)
         return;
     o->sent += piece.len;
     xchg_send_str(o->x, piece);
     if (xchg_queued(o->x) > QUEUE_MAX)
-        wsclient_pause(c, true);
+        pause_origin(o, true);
 }
 
 static void
-on_end(struct wsclient *c)
+relay_end(struct wsopen *o)
 {
-    struct wsopen *o = wsclient_user(c);
     struct xchg *x = o->x;
     log_result(o, REQLOG_DONE, o->status);
     o->client = NULL;
+    o->overhttp = NULL;
     finish(o);
     xchg_end(x);
 }
 
 static void
-on_fail(struct wsclient *c, enum request_failure why, const char *text)
+relay_fail(struct wsopen *o, enum request_failure why, const char *text)
 {
-    struct wsopen *o = wsclient_user(c);
     struct xchg *x = o->x;
     if (o->status == 0) {
         answer_error(o, why == REQUEST_TIMEOUT ? 504 : 502, text);
@@ -277,11 +310,75 @@ on_fail(struct wsclient *c, enum request_failure why, const char *text)
     }
     log_result(o, REQLOG_ERROR, 0);
     o->client = NULL;
+    o->overhttp = NULL;
     finish(o);
     xchg_abort(x);
 }
 
+static void
+on_open(struct wsclient *c, struct http1_head *head, struct ws *origin)
+{
+    join(wsclient_user(c), head, origin);
+}
+
+static void
+on_head(struct wsclient *c, struct http1_head *head)
+{
+    relay_head(wsclient_user(c), head);
+}
+
+static void
+on_body(struct wsclient *c, struct str piece)
+{
+    relay_body(wsclient_user(c), piece);
+}
+
+static void
+on_end(struct wsclient *c)
+{
+    relay_end(wsclient_user(c));
+}
+
+static void
+on_fail(struct wsclient *c, enum request_failure why, const char *text)
+{
+    relay_fail(wsclient_user(c), why, text);
+}
+
 static const struct wsclient_ops wsclient_ops = {on_open, on_head, on_body, on_end, on_fail};
+
+static void
+over_http_open(void *user, struct http1_head *head, struct ws *origin)
+{
+    join(user, head, origin);
+}
+
+static void
+over_http_head(void *user, struct http1_head *head)
+{
+    relay_head(user, head);
+}
+
+static void
+over_http_body(void *user, struct str piece)
+{
+    relay_body(user, piece);
+}
+
+static void
+over_http_end(void *user)
+{
+    relay_end(user);
+}
+
+static void
+over_http_fail(void *user, enum request_failure why, const char *text)
+{
+    relay_fail(user, why, text);
+}
+
+static const struct wsoverhttp_ops over_http_ops = {over_http_open, over_http_head, over_http_body, over_http_end,
+                                                    over_http_fail};
 
 /* the client meanwhile */
 
@@ -301,8 +398,7 @@ static void
 on_client_drained(struct xchg *x)
 {
     struct wsopen *o = x->user;
-    if (o->client != NULL)
-        wsclient_pause(o->client, false);
+    pause_origin(o, false);
 }
 
 static void
@@ -325,11 +421,12 @@ static const struct xchg_user_ops xchg_user_ops = {on_client_body, on_client_bod
 
 /* The client's handshake is its own affair. */
 static void
-remove_handshake(struct headers *h)
+remove_handshake(struct headers *h, bool over_http)
 {
     headers_remove(h, STR("Sec-WebSocket-Key"));
-    headers_remove(h, STR("Sec-WebSocket-Version"));
     headers_remove(h, STR("Sec-WebSocket-Extensions"));
+    if (!over_http)
+        headers_remove(h, STR("Sec-WebSocket-Version"));
 }
 
 /* What the test target does not see of the path (see exchange.c). */
@@ -340,13 +437,51 @@ test_prefix(const struct route *route)
     return n > 0 && route->path_beg[n - 1] == '/' ? n - 1 : n;
 }
 
+static void
+ask(struct wsopen *o)
+{
+    struct proxy *p = o->proxy;
+    const struct route *route = o->route;
+    struct wsclient_spec spec = {.path = buf_str(&o->path),
+                                 .test_prefix = test_prefix(route),
+                                 .host = rewrite_host(route, &o->req),
+                                 .headers = &o->headers,
+                                 .targets = route->targets,
+                                 .n_targets = route->n_targets,
+                                 .offer_deflate = p->config->allow_compression,
+                                 .offer_grip = !route->no_grip};
+    o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &wsclient_ops, o);
+}
+
+static struct header
+sign(void *arg, const struct route *route)
+{
+    return rewrite_signature(arg, route);
+}
+
+static void
+ask_over_http(struct wsopen *o)
+{
+    struct wsoverhttp_spec spec = {
+        .path = buf_str(&o->path), .host = rewrite_host(o->route, &o->req), .headers = &o->headers, .route = o->route};
+    if (!o->req.trusted) { /* a signature that we made is made anew each time */
+        headers_remove(&o->headers, STR("Grip-Sig"));
+        spec.sign = sign;
+        spec.sign_arg = o->proxy;
+    }
+    if (!o->route->no_grip)
+        headers_view(&o->headers, STR("Sec-WebSocket-Extensions"), STR("grip"));
+    o->overhttp = wsoverhttp_new(o->proxy->overhttp, &spec, &over_http_ops, o);
+}
+
 void
 wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route)
 {
     struct wsopen *o = mem_zalloc(sizeof *o);
-    struct wsclient_spec spec;
+    bool over_http = route->targets[0].over_http;
     o->proxy = p;
     o->x = x;
+    o->began = clock_now();
     o->route = route;
     o->req = *req;
     headers_init(&o->headers);
@@ -356,19 +491,10 @@ wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct rout
         answer_error(o, 502, "the route's path_rem leaves a path that does not begin with '/'");
         return;
     }
-    if (route->targets[0].over_http) {
-        answer_error(o, 502, "WebSocket-over-HTTP is not supported");
-        return;
-    }
     rewrite_request(p, route, &o->req, x, &o->headers);
-    remove_handshake(&o->headers);
-    spec = (struct wsclient_spec){.path = buf_str(&o->path),
-                                  .test_prefix = test_prefix(route),
-                                  .host = rewrite_host(route, &o->req),
-                                  .headers = &o->headers,
-                                  .targets = route->targets,
-                                  .n_targets = route->n_targets,
-                                  .offer_deflate = p->config->allow_compression,
-                                  .offer_grip = !route->no_grip};
-    o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &wsclient_ops, o);
+    remove_handshake(&o->headers, over_http);
+    if (over_http)
+        ask_over_http(o);
+    else
+        ask(o);
 }

@@ -57,7 +57,7 @@ close_side(struct ws **side, int code, struct str reason)
         return;
     if (ws->close_received)
         *side = NULL;
-    ws_close(ws, code == WSFRAME_NO_CODE ? WSFRAME_NORMAL : code, reason);
+    ws_close(ws, code, reason);
 }
 
 /* what the client says */
@@ -102,7 +102,7 @@ on_client_close(struct ws *ws, int code, struct str reason)
     } else if (w->origin != NULL && !w->amid) {
         close_side(&w->origin, code, reason); /* which answers */
     } else {                                  /* an origin that waits for the rest of a message may never do so */
-        leave(&w->origin, code == WSFRAME_NO_CODE ? WSFRAME_NORMAL : code, reason);
+        leave(&w->origin, code, reason);
         close_side(&w->client, code, reason);
         finish(w, 0, 0, STR(""));
     }
@@ -204,14 +204,14 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 static void
 on_hold_close(void *user, int code, struct str reason)
 {
-    finish(user, code, WSFRAME_NORMAL, reason);
+    finish(user, code, WSFRAME_NO_CODE, reason);
 }
 
 static void
 on_hold_detach(void *user)
 {
     struct wsproxy *w = user;
-    leave(&w->origin, WSFRAME_NORMAL, STR(""));
+    leave(&w->origin, WSFRAME_NO_CODE, STR(""));
     if (w->client != NULL)
         ws_pause(w->client, false); /* it is read, to no end */
 }
@@ -219,7 +219,9 @@ on_hold_detach(void *user)
 static void
 on_hold_refresh(void *user)
 {
-    (void)user; /* a WebSocket's origin says by itself what is new */
+    struct wsproxy *w = user;
+    if (w->origin != NULL)
+        ws_refresh(w->origin);
 }
 
 static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh};

@@ -266,6 +266,8 @@ send_close(struct wsconn *c, int code, struct str reason)
     if (c->ws.close_sent || c->state == CLOSED)
         return;
     c->ws.close_sent = true;
+    if (code == WSFRAME_NO_CODE)
+        code = WSFRAME_NORMAL; /* a code says more, and costs nothing */
     send_frame(c, &spec, str_of(payload, wsframe_put_close(payload, code, reason)), NULL);
 }
 
@@ -323,8 +325,8 @@ wsconn_peer(const struct ws *w, char text[ADDRESS_TEXT_MAX])
     return conn_peer(&of_ws(w)->conn, text);
 }
 
-static const struct ws_ops ws_ops = {wsconn_send,   wsconn_close, wsconn_leave, wsconn_pause,
-                                     wsconn_queued, wsconn_bits,  wsconn_peer};
+static const struct ws_ops ws_ops = {wsconn_send, wsconn_close, wsconn_leave, wsconn_pause, wsconn_queued,
+                                     wsconn_bits, wsconn_peer,  NULL,         NULL};
 
 /* receiving */
 
