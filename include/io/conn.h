@@ -41,7 +41,7 @@ struct conn {
     int fd;                     /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, connecting : 1, lingering : 1;
     bool unread : 1; /* paused, and bytes wait in the kernel */
-    bool moved : 1;  /* some of the queue has been written; the owner resets it */
+    bool moved : 1;  /* see conn_moved() */
 };
 
 /* One piece of what is to be sent. OWNER NULL: the bytes are the caller's for this call only. */
@@ -64,6 +64,8 @@ int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 bool conn_has_input(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *c);
+/* Has the peer taken some of what was queued, or sent something while we linger, since this was asked last? */
+bool conn_moved(struct conn *c);
 
 /* FROM becomes TO, with all that waits; TO reads, and tells OPS. FROM is closed for its old owner. Where the peer's end
  * had come before, to->eof says so and on_eof() does not follow. */

@@ -10,6 +10,7 @@
 #include "conf/routes.h"
 #include "io/loop.h"
 #include "proto/http1.h"
+#include "stats/stats.h"
 
 struct resolver;
 struct conn;
@@ -19,7 +20,7 @@ struct origin_settings {
     size_t max_head;           /* bytes of a response's head */
     unsigned connect_timeout;  /* s, for each address */
     unsigned response_timeout; /* s from the whole request to the head of the answer; 0: activity_timeout alone */
-    unsigned activity_timeout; /* s without progress */
+    unsigned activity_timeout; /* s without progress; 0: no limit */
     unsigned max_idle;         /* pooled connections */
 };
 
@@ -27,6 +28,8 @@ struct origin_settings {
 struct origin;
 struct origin *origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver);
 void origin_free(struct origin *o);
+/* Count in S, borrowed. */
+void origin_set_stats(struct origin *o, struct stats *s);
 /* Give back what idle connections could do without. */
 void origin_trim(struct origin *o);
 
@@ -50,6 +53,7 @@ struct request_spec {
     struct request_body *body;
     struct target *targets;
     unsigned n_targets;
+    unsigned group; /* of stats */
     bool upgrade; /* ask for another protocol: on a new connection, and 101 may be the answer */
 };
 

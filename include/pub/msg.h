@@ -21,6 +21,7 @@ struct msg {
     const struct format *format; /* of the item: for a hold that writes its own head */
     struct str payload, framed;  /* views into data */
     struct shared_bytes *packed; /* reference held; the frame with its payload compressed; NULL: nobody asked yet */
+    uint64_t at;                 /* us; when it was made */
     char data[];
 };
 
@@ -29,6 +30,8 @@ struct msg *msg_new(struct item *item, enum format_kind kind);
 struct shared_bytes *msg_packed(struct msg *m);
 /* The frame's opcode. */
 enum wsframe_opcode msg_opcode(const struct format *f);
+/* What an item counts for when F of it is sent: its size in blocks of BLOCK_SIZE bytes, more than 0. */
+unsigned msg_blocks(const struct item *item, const struct format *f, int block_size);
 /* M with other content, for one client. */
 struct msg *msg_rewrite(const struct msg *m, struct str content);
 

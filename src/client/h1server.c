@@ -6,8 +6,9 @@
 #include "io/conn.h"
 
 enum {
-    LINGER_MS = 2000, /* for the client to read our last words */
-    MAX_PIECES = 21   /* of one conn_sendv(), chunk heads and ends included */
+    LINGER_MS = 2000,  /* for the client to read our last words */
+    LINGER_MAX_S = 30, /* the same while it still sends */
+    MAX_PIECES = 21    /* of one conn_sendv(), chunk heads and ends included */
 };
 
 enum h1_state {
@@ -26,6 +27,7 @@ struct h1conn {
     uint32_t active_at;            /* s of the monotonic clock: last progress in either direction */
     uint8_t state;                 /* enum h1_state */
     bool chunked : 1, no_body : 1; /* how the answer's body goes out */
+    bool until_close : 1;          /* nothing else tells where it ends */
     bool ended : 1;                /* the answer is complete */
     bool parsing : 1;              /* inside parse(), which needs the parser */
     bool parked : 1;
@@ -66,7 +68,33 @@ seconds(void)
     return (uint32_t)(clock_now() / 1000);
 }
 
+/* counting */
+
+static inline void
+count(struct h1conn *c, enum stats_counter what, uint64_t n)
+{
+    stats_add(c->server->settings.stats, c->xchg.group, what, n);
+}
+
+static void
+end_counting(struct h1conn *c, enum stats_counter why)
+{
+    stats_conn_end(c->server->settings.stats, c->xchg.group, &c->xchg.live, why);
+}
+
 /* closing */
+
+static const char why_left[] = "client left", why_timeout[] = "timed out", why_stopping[] = "stopping";
+
+static enum stats_counter
+reason(const char *why)
+{
+    if (why == why_left)
+        return STATS_CLOSED_CLIENT;
+    if (why == why_timeout)
+        return STATS_CLOSED_TIMEOUT;
+    return why == why_stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_ERROR;
+}
 
 static void
 h1conn_free(void *ptr)
@@ -102,6 +130,7 @@ part(struct h1conn *c, const char *why)
     c->xchg.user_ops = NULL;
     if (ops != NULL)
         ops->on_gone(&c->xchg, why);
+    end_counting(c, reason(why));
 }
 
 static void
@@ -124,19 +153,50 @@ close_gently(struct h1conn *c)
         return;
     }
     c->state = H1_LINGER;
+    c->active_at = seconds();
     loop_timer(c->server->loop, &c->timer, LINGER_MS);
     conn_linger(&c->conn);
+}
+
+/* LIMIT: seconds; 0: none. */
+static void
+set_timer(struct h1conn *c, unsigned limit)
+{
+    if (limit > 0)
+        loop_timer(c->server->loop, &c->timer, (uint64_t)limit * 1000);
+    else
+        loop_timer_stop(c->server->loop, &c->timer);
+}
+
+/* Is the client still taking our last words, or sending what nobody wants? */
+static bool
+lingers(struct h1conn *c, bool moved)
+{
+    uint32_t limit = c->server->settings.activity_timeout, since = seconds() - c->active_at;
+    if (conn_queued(&c->conn) == 0)
+        return moved && since < LINGER_MAX_S;
+    if (moved)
+        c->active_at = seconds();
+    return moved || limit == 0 || since < limit;
 }
 
 static void
 on_timer(struct timer *t)
 {
     struct h1conn *c = container_of(t, struct h1conn, timer);
-    uint32_t limit = c->server->settings.activity_timeout, quiet = seconds() - c->active_at;
-    if (c->state == H1_IDLE || (c->state == H1_LINGER && conn_queued(&c->conn) == 0) || quiet >= limit)
-        close_conn(c, "timed out");
+    uint32_t limit = c->server->settings.activity_timeout, quiet;
+    bool moved = conn_moved(&c->conn);
+    if (c->state == H1_LINGER && lingers(c, moved)) {
+        loop_timer(c->server->loop, t, LINGER_MS);
+        return;
+    }
+    if (moved)
+        c->active_at = seconds();
+    quiet = seconds() - c->active_at;
+    if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
+        close_conn(c, why_timeout);
     else
-        loop_timer(c->server->loop, t, (uint64_t)(limit - quiet) * 1000);
+        set_timer(c, limit - quiet + 1);
 }
 
 /* answering */
@@ -152,13 +212,10 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
 {
     struct xchg *x = &c->xchg;
     c->no_body = x->to_head || !xchg_status_has_body(status);
-    c->chunked = false;
-    if (length < 0 && !c->no_body) {
-        if (x->minor == 1)
-            c->chunked = true;
-        else
-            x->close = true; /* the end of the connection is the end of the body */
-    }
+    c->chunked = length < 0 && !c->no_body && x->minor == 1;
+    c->until_close = length < 0 && !c->no_body && x->minor == 0;
+    if (c->until_close)
+        x->close = true;
     if (!x->body_complete)
         x->close = true; /* what is left of the request must not be taken for the next one */
     if (x->close && x->minor == 1)
@@ -185,6 +242,8 @@ h1_start(struct xchg *x, int status, struct str reason, const struct headers *h,
     http1_put_status(b, x->minor, status, reason);
     for (unsigned i = 0; h != NULL && i < h->n; i++)
         http1_put_header(b, h->at[i].name, h->at[i].value);
+    if (s->settings.stats != NULL)
+        count(c, STATS_CLIENT_HEADER_SENT, 3 + reason.len + (h != NULL ? headers_size(h) : 0));
     put_framing(c, b, status, length);
     buf_adds(b, STR("\r\n"));
     s->corked = c;
@@ -234,6 +293,7 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     struct conn_piece out[MAX_PIECES];
     char sizes[MAX_PIECES / 3][18];
     unsigned used = 0;
+    uint64_t bytes = 0;
     int rc = 0;
     if (c->no_body)
         return 0;
@@ -247,7 +307,9 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
             used = 0;
         }
         used += put_piece(c, &pieces[i], out + used, sizes[used / 3]);
+        bytes += pieces[i].payload.len;
     }
+    count(c, STATS_CLIENT_CONTENT_SENT, bytes);
     if (used > 0)
         rc |= conn_sendv(&c->conn, out, used);
     return sent(c, rc);
@@ -264,7 +326,7 @@ next_request(struct h1conn *c)
     }
     c->state = H1_IDLE;
     c->parked = false;
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     if (c->parser != NULL)
         http1_begin(c->parser);
     if (c->pending != NULL || c->conn.eof) {
@@ -287,6 +349,7 @@ h1_end(struct xchg *x)
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
     c->ended = true;
+    end_counting(c, c->server->stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_DONE);
     if (c->chunked) {
         struct conn_piece out[2] = {{buf_str(&c->server->head), NULL}, {STR("0\r\n\r\n"), NULL}};
         bool corked = c->server->corked == c;
@@ -308,11 +371,12 @@ h1_abort(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
+    end_counting(c, STATS_CLOSED_ORIGIN);
     uncork(c->server);
     if (c->state == H1_CLOSED)
         return;
-    if (x->started && !c->chunked)
-        conn_abort(&c->conn);
+    if (x->started && c->until_close)
+        conn_abort(&c->conn); /* a plain end would be that of the answer */
     else
         conn_close(&c->conn);
     forget(c);
@@ -424,7 +488,7 @@ begin_request(struct h1conn *c)
     c->ended = c->parked = false;
     c->continued = !head->expect_continue;
     c->state = H1_BODY;
-    loop_timer(c->server->loop, &c->timer, (uint64_t)c->server->settings.activity_timeout * 1000);
+    set_timer(c, c->server->settings.activity_timeout);
     c->server->ops.on_request(c->server->arg, x);
 }
 
@@ -470,7 +534,7 @@ on_eof(struct conn *conn)
     bool waits = c->state == H1_WAIT && !c->parked && c->xchg.close && !c->xchg.started;
     if (c->ready || (c->state == H1_WAIT && c->pending != NULL && !c->parked) || waits)
         return;
-    close_conn(c, "client left");
+    close_conn(c, why_left);
 }
 
 static void
@@ -491,9 +555,10 @@ parse(struct h1conn *c, struct str in)
             break;
         if (event == HTTP1_HEAD)
             begin_request(c);
-        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL)
+        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL) {
+            count(c, STATS_CLIENT_CONTENT_RECEIVED, http1_body(c->parser).len);
             c->xchg.user_ops->on_body(&c->xchg, http1_body(c->parser));
-        else if (event == HTTP1_END) {
+        } else if (event == HTTP1_END) {
             end_request(c, in);
             break; /* what follows is pending, or comes with the next read */
         } else if (event == HTTP1_BAD)
@@ -569,7 +634,9 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
-    close_conn(container_of(conn, struct h1conn, conn), why);
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
+    close_conn(c, why);
 }
 
 static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
@@ -596,9 +663,9 @@ h1server_free(struct h1server *s)
 {
     s->ops.on_closed = NULL;
     while (!list_empty(&s->ready))
-        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), why_stopping);
     while (!list_empty(&s->conns))
-        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), why_stopping);
     loop_cancel(s->loop, &s->task);
     buf_clear(&s->head);
     mem_free(s);
@@ -612,7 +679,7 @@ h1server_accept(struct h1server *s, int fd)
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();
     timer_init(&c->timer, on_timer);
-    loop_timer(s->loop, &c->timer, (uint64_t)s->settings.idle_timeout * 1000);
+    set_timer(c, s->settings.idle_timeout);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
 }
@@ -634,7 +701,7 @@ h1server_shutdown(struct h1server *s)
     for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
         struct h1conn *c = all[i];
         if (c->state == H1_IDLE)
-            close_conn(c, "stopping");
+            close_conn(c, why_stopping);
         else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
             c->xchg.user_ops->on_shutdown(&c->xchg);
     }

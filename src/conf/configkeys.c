@@ -69,9 +69,11 @@ const struct config_key config_keys[] = {
     KEY("runner", "allow_compression", KEY_BOOL, AT_START, allow_compression, "false",
         "offer compression to WebSocket clients"),
     OPT_INT("runner", "client_idle_timeout", 0, DAY, AT_START, client_idle_timeout, "60", "60",
-            "seconds that a client connection may idle between requests"),
+            "seconds that a client connection may idle between requests, and that a request's head and the first 10000 "
+            "bytes of "
+            "its body may each take; 0: no limit"),
     OPT_INT("runner", "activity_timeout", 0, DAY, AT_START, activity_timeout, "1800", "1800",
-            "seconds without a byte in either direction after which a request or a WebSocket is ended"),
+            "seconds without a byte in either direction after which a request or a WebSocket is ended; 0: no limit"),
 
     KEY("proxy", "routesfile", KEY_TEXT, AT_START, routesfile, "routes", "relative to this file's directory"),
     KEY("proxy", "debug", KEY_BOOL, AT_RELOAD, debug, "false", "tell clients the reasons of errors"),

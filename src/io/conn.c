@@ -3,9 +3,11 @@
 #include "io/loopbase.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@ enum { IOV = 64 };
 struct conn_queue {
     struct event event;      /* writing */
     size_t bytes;            /* all that waits */
+    int unread;              /* what the kernel had of ours when conn_moved() looked last */
     unsigned first, n, cap;  /* the ring; cap is a power of two */
     struct conn_piece *ring; /* owned; each piece has an owner */
 };
@@ -232,6 +235,19 @@ conn_queued(const struct conn *c)
     return c->queue != NULL ? c->queue->bytes : 0;
 }
 
+bool
+conn_moved(struct conn *c)
+{
+    bool moved = c->moved;
+    int unread;
+    c->moved = false;
+    if (c->queue != NULL && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread != c->queue->unread) {
+        c->queue->unread = unread;
+        moved = true; /* the kernel asks for more only when a good part has gone */
+    }
+    return moved;
+}
+
 /* The socket's own error, or what a read would say. */
 static const char *
 error_text(struct conn *c, int error)
@@ -275,6 +291,29 @@ look_while_paused(struct conn *c)
 }
 
 static void
+fail(struct conn *c, int error)
+{
+    event_del(&c->event);
+    c->ops->on_error(c, error_text(c, error));
+}
+
+/* Sending has failed. What the peer said before it closed, such as the answer to a request that it did not want to
+ * read, is there all the same. */
+static void
+read_last(struct conn *c)
+{
+    char *buffer = loop_read_buffer(c->loop);
+    ssize_t n = c->reading ? recv(c->fd, buffer, LOOP_READ_SIZE, 0) : -1;
+    if (n <= 0) { /* an end after a reset is none that the peer has said */
+        fail(c, 0);
+        return;
+    }
+    event_active(&c->event, EV_READ, 0);
+    if (!c->lingering)
+        c->ops->on_data(c, str_of(buffer, (size_t)n));
+}
+
+static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
@@ -283,8 +322,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     loop_woke(c->loop);
     if (c->broken) {
-        event_del(&c->event);
-        c->ops->on_error(c, error_text(c, 0));
+        read_last(c);
         return;
     }
     if (!c->reading) {
@@ -293,14 +331,14 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     }
     n = recv(c->fd, buffer, LOOP_READ_SIZE, 0);
     if (n > 0) {
-        if (!c->lingering)
+        if (c->lingering)
+            c->moved = true;
+        else
             c->ops->on_data(c, str_of(buffer, (size_t)n));
     } else if (n == 0) {
         end_of_input(c);
     } else if (errno != EAGAIN && errno != EINTR) {
-        int error = errno;
-        event_del(&c->event);
-        c->ops->on_error(c, error_text(c, error));
+        fail(c, errno);
     }
 }
 

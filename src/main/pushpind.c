@@ -13,6 +13,7 @@
 #include "io/resolver.h"
 #include "io/watch.h"
 #include "io/zsock.h"
+#include "main/numbers.h"
 #include "main/options.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
@@ -48,6 +49,7 @@ struct pushpind {
     struct routes *routes;
     struct watch *watch; /* NULL with --route */
     struct zcontext *zcontext;
+    struct numbers numbers;
     struct channels *channels;
     struct fanout *fanout;
     struct publish *publish;
@@ -172,7 +174,8 @@ open_listeners(struct pushpind *p, struct err *e)
     const struct config *c = p->config;
     struct h1server_settings settings = {.max_head = (size_t)c->client_buffer_size,
                                          .idle_timeout = (unsigned)c->client_idle_timeout,
-                                         .activity_timeout = (unsigned)c->activity_timeout};
+                                         .activity_timeout = (unsigned)c->activity_timeout,
+                                         .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
     p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
     for (unsigned i = 0; i < c->n_listeners; i++) {
@@ -240,6 +243,8 @@ open_control(struct pushpind *p, struct err *e)
     return 0;
 }
 
+/* commands */
+
 static bool
 connection_exists(void *arg, struct str id)
 {
@@ -275,7 +280,6 @@ open_zmq(struct pushpind *p, struct err *e)
         .spec = c->command_spec, .ipc_mode = c->ipc_file_mode, .publish_pull = c->push_in_spec};
     if (!c->push_in_sub_connect && c->push_in_sub_specs.n > 0)
         command.publish_sub = c->push_in_sub_specs.at[0];
-    p->zcontext = zsock_context_new();
     p->zpub = zpub_new(p->loop, p->zcontext, &zpub, p->publish, e);
     if (p->zpub == NULL)
         return -1;
@@ -300,6 +304,7 @@ on_last(void *arg, struct channel *ch)
 {
     struct pushpind *p = arg;
     publish_channel_gone(p->publish, ch);
+    stats_sub_gone(p->numbers.stats, &ch->counted);
     if (p->zpub != NULL)
         zpub_unsubscribe(p->zpub, ch->node.key);
 }
@@ -312,6 +317,13 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_count(void *arg, struct channel *ch, enum format_kind kind)
+{
+    struct pushpind *p = arg;
+    numbers_count(&p->numbers, ch, kind);
+}
+
+static void
 on_full(void *arg, bool full)
 {
     struct pushpind *p = arg;
@@ -321,7 +333,7 @@ on_full(void *arg, bool full)
         control_pause(p->control, full);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
 
 static void
 build_pub(struct pushpind *p)
@@ -334,6 +346,9 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    p->numbers.channels = p->channels;
+    fanout_set_stats(p->fanout, p->numbers.stats);
+    publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
 }
 
@@ -352,7 +367,11 @@ build_proxy(struct pushpind *p, struct err *e)
     p->origin = origin_new(p->loop, &settings, p->resolver);
     p->wsconns = wsconns_new(p->loop, &ws);
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
-    return p->proxy != NULL ? 0 : -1;
+    if (p->proxy == NULL)
+        return -1;
+    origin_set_stats(p->origin, p->numbers.stats);
+    proxy_set_stats(p->proxy, p->numbers.stats);
+    return 0;
 }
 
 /* routes */
@@ -421,6 +440,7 @@ on_stop(int signo, void *arg)
     p->stop_at = clock_now() + STOP_MS;
     free_listeners(p);
     h1server_shutdown(p->publishers);
+    numbers_stop(&p->numbers);
     h1server_shutdown(p->clients);
     proxy_shutdown(p->proxy);
     timer_init(&p->stop, on_stop_timer);
@@ -482,8 +502,12 @@ start(struct pushpind *p, struct err *e)
     loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
+    p->zcontext = zsock_context_new();
+    if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
+        return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
+    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 ||
+        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || open_zmq(p, e) != 0)
         return -1;
     return 0;
 }
@@ -519,6 +543,7 @@ end(struct pushpind *p)
         zpub_free(p->zpub);
     if (p->publish != NULL)
         publish_free(p->publish);
+    numbers_close(&p->numbers);
     if (p->watch != NULL)
         watch_close(p->watch);
     if (p->loop != NULL) {

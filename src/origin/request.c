@@ -25,6 +25,7 @@ struct origin {
     struct loop *loop; /* borrowed */
     struct origin_settings settings;
     struct resolver *resolver; /* borrowed */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
     struct map failed;         /* of failed_target, by the target's text; owned */
     struct buf head;           /* for composing requests */
@@ -47,6 +48,7 @@ struct request {
     enum request_failure failure; /* of the last target */
     char why[160];
     uint64_t active_at; /* ms */
+    uint64_t sent_at;   /* us */
     bool sent;          /* bytes of the request have been sent to this target */
     bool retried;       /* a stale connection has been replaced */
     bool answered;      /* on_head() was called */
@@ -54,6 +56,7 @@ struct request {
     bool over;
 };
 
+static void set_timer(struct request *r);
 static void next_target(struct request *r);
 static void connect_next(struct request *r);
 static void connect_target(struct request *r);
@@ -121,12 +124,21 @@ finish(struct request *r)
     loop_reap(o->loop, r, request_free);
 }
 
+_Static_assert(STATS_ORIGIN_CUT - STATS_ORIGIN_UNREACHABLE == (int)REQUEST_CUT, "counted in the order of their names");
+
+static inline void
+count(const struct request *r, enum stats_counter what, uint64_t n)
+{
+    stats_add(r->origin->stats, r->spec->group, what, n);
+}
+
 static void
 fail(struct request *r, enum request_failure why, const char *text)
 {
     if (r->over)
         return;
     finish(r);
+    count(r, STATS_ORIGIN_UNREACHABLE + why, 1);
     r->ops->on_fail(r, why, text);
 }
 
@@ -170,7 +182,8 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
         h1client_close(r->client);
     r->client = NULL;
     r->failure = failure;
-    snprintf(r->why, sizeof r->why, "%s", why);
+    if (why != r->why)
+        snprintf(r->why, sizeof r->why, "%s", why);
     if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
         note_failure(r->origin, r->target);
     next_target(r);
@@ -192,6 +205,8 @@ on_head(void *user, struct http1_head *head)
     struct request *r = user;
     r->answered = true;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_HEADER_RECEIVED, 3 + head->reason.len + headers_size(&head->headers));
+    stats_origin_answer(r->origin->stats, r->spec->group, head->status, clock_exact_us() - r->sent_at);
     r->ops->on_head(r, head);
 }
 
@@ -200,6 +215,7 @@ on_body(void *user, struct str piece)
 {
     struct request *r = user;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
 }
 
@@ -255,6 +271,7 @@ on_broken(void *user, bool no_answer, const char *why)
     }
     if (c->reused && no_answer && !r->retried && idempotent(r->spec->method) && !r->spec->body->overflow) {
         r->retried = true;
+        loop_timer_stop(r->origin->loop, &r->timer);
         h1client_close(c);
         r->sent = false;
         connect_target(r);
@@ -267,7 +284,7 @@ static void
 on_drained(void *user)
 {
     struct request *r = user;
-    r->active_at = clock_now();
+    set_timer(r);
     r->ops->on_ready(r);
 }
 
@@ -301,6 +318,7 @@ put_head(struct request *r, struct buf *b)
     for (unsigned i = 0; i < s->headers->n; i++)
         http1_put_header(b, s->headers->at[i].name, s->headers->at[i].value);
     put_body_framing(r, b);
+    count(r, STATS_SERVER_HEADER_SENT, s->method.len + s->path.len + headers_size(s->headers));
 }
 
 static int
@@ -309,6 +327,7 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     struct conn_piece out[4];
     char size[18];
     unsigned n = 0;
+    count(r, STATS_SERVER_CONTENT_SENT, piece.len);
     if (head.len > 0)
         out[n++] = (struct conn_piece){head, NULL};
     if (piece.len > 0) {
@@ -323,11 +342,36 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     return n > 0 ? conn_sendv(&r->client->conn, out, n) : 0;
 }
 
+/* How long the origin may be quiet now, in ms; 0: for ever. */
+static uint64_t
+quiet_limit(const struct request *r)
+{
+    const struct origin_settings *s = &r->origin->settings;
+    bool whole = r->spec->body->complete && conn_queued(&r->client->conn) == 0;
+    if (r->paused)
+        return 0; /* it waits for us, and we for the client, who has its own limit */
+    if (!r->answered && whole && s->response_timeout > 0)
+        return (uint64_t)s->response_timeout * 1000;
+    return (uint64_t)s->activity_timeout * 1000;
+}
+
+/* Begin to wait for the origin, or for the next thing from it. */
+static void
+set_timer(struct request *r)
+{
+    uint64_t limit = quiet_limit(r);
+    r->active_at = clock_now();
+    if (limit > 0)
+        loop_timer(r->origin->loop, &r->timer, limit);
+    else
+        loop_timer_stop(r->origin->loop, &r->timer);
+}
+
 static void
 on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
-    uint64_t limit = (uint64_t)r->origin->settings.activity_timeout * 1000, quiet = clock_now() - r->active_at;
+    uint64_t limit, quiet;
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -336,8 +380,12 @@ on_timer(struct timer *t)
         connect_next(r);
         return;
     }
-    if (!r->answered && r->origin->settings.response_timeout > 0)
-        limit = (uint64_t)r->origin->settings.response_timeout * 1000;
+    if (conn_moved(&r->client->conn))
+        r->active_at = clock_now();
+    limit = quiet_limit(r);
+    quiet = clock_now() - r->active_at;
+    if (limit == 0)
+        return;
     if (quiet >= limit)
         fail(r, REQUEST_TIMEOUT, "no response in time");
     else
@@ -349,14 +397,13 @@ static void
 send_request(struct request *r)
 {
     struct origin *o = r->origin;
-    unsigned limit = o->settings.response_timeout > 0 ? o->settings.response_timeout : o->settings.activity_timeout;
     r->sent = true;
-    r->active_at = clock_now();
+    r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
     r->client->upgrade = r->spec->upgrade;
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
-    loop_timer(o->loop, &r->timer, (uint64_t)limit * 1000);
+    set_timer(r);
     if (r->paused)
         conn_pause(&r->client->conn);
     if (!r->spec->body->complete && conn_queued(&r->client->conn) == 0)
@@ -370,6 +417,8 @@ request_send(struct request *r, struct str piece)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
     send_piece(r, STR(""), piece, r->spec->body->complete);
+    if (r->spec->body->complete)
+        set_timer(r);
 }
 
 bool
@@ -384,7 +433,7 @@ request_pause(struct request *r, bool pause)
     r->paused = pause;
     if (r->client == NULL || !r->sent)
         return;
-    r->active_at = clock_now();
+    set_timer(r);
     if (pause)
         conn_pause(&r->client->conn);
     else
@@ -615,6 +664,12 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 4096);
     return o;
+}
+
+void
+origin_set_stats(struct origin *o, struct stats *s)
+{
+    o->stats = s;
 }
 
 void

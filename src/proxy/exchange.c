@@ -82,6 +82,7 @@ log_result(struct exchange *ex, enum reqlog_result result, int code)
                        .code = code,
                        .size = ex->sent,
                        .retry = ex->old != NULL,
+                       .sent = ex->old != NULL ? &ex->headers : NULL,
                        .began = ex->began};
     if (ex->answered > 0) {
         r.has_origin_time = true;
@@ -132,21 +133,6 @@ answer_error(struct exchange *ex, int status, const char *message)
     buf_clear(&text);
 }
 
-/* The answer has begun and cannot be completed. */
-static void
-cut(struct exchange *ex, const char *message)
-{
-    struct xchg *x = ex->x;
-    char text[320];
-    log_result(ex, REQLOG_ERROR, 0);
-    if (debugging(ex)) {
-        snprintf(text, sizeof text, "\n\n%s\n", message);
-        xchg_send_str(x, str_c(text));
-    }
-    finish(ex);
-    xchg_abort(x);
-}
-
 /* answers that are passed on */
 
 static void
@@ -157,6 +143,21 @@ give(struct exchange *ex, struct str piece)
     ex->sent += answer_send(ex->x, &ex->req, piece);
     if (xchg_queued(ex->x) > QUEUE_MAX && ex->request != NULL)
         request_pause(ex->request, true);
+}
+
+/* The answer has begun and cannot be completed. */
+static void
+cut(struct exchange *ex, const char *message)
+{
+    struct xchg *x = ex->x;
+    char text[320];
+    log_result(ex, REQLOG_ERROR, 0);
+    if (debugging(ex) && ex->head->framing != HTTP1_LENGTH) { /* it must not pass for what is missing */
+        snprintf(text, sizeof text, "\n\n%s\n", message);
+        give(ex, str_c(text));
+    }
+    finish(ex);
+    xchg_abort(x);
 }
 
 static void
@@ -523,6 +524,7 @@ ask(struct exchange *ex)
     s->body = &ex->body;
     s->targets = ex->route->targets;
     s->n_targets = ex->route->n_targets;
+    s->group = ex->x->group;
     ex->state = ASK;
     ex->asked = clock_now();
     if (!ex->body.complete)
@@ -648,7 +650,7 @@ exchange_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct st
     if (x->body_complete) {
         ex->body.complete = true;
         ask(ex);
-    } else {
+    } else if (p->config->client_idle_timeout > 0) {
         loop_timer(p->loop, &ex->timer, (uint64_t)p->config->client_idle_timeout * 1000);
     }
 }
@@ -664,6 +666,8 @@ exchange_retry(struct proxy *p, struct httphold *old, struct xchg *x, const stru
     ex->body.total = body.len;
     ex->body.length = (int64_t)body.len;
     ex->body.complete = true;
+    stats_activity(p->stats, x->group, 1);
+    stats_conn_again(p->stats, x->live);
     if (prepare(ex) != 0)
         return;
     headers_copy(&ex->headers, last);

@@ -61,6 +61,41 @@ proxy_free(struct proxy *p)
     mem_free(p);
 }
 
+void
+proxy_set_stats(struct proxy *p, struct stats *s)
+{
+    p->stats = s;
+}
+
+struct str
+proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX])
+{
+    return xchg_peer(who, text);
+}
+
+/* A request goes to ROUTE. */
+static void
+count_request(struct proxy *p, struct xchg *x, const struct clientreq *req, const struct route *route)
+{
+    const struct http1_head *head = xchg_head(x);
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX);
+    struct stats_conn c = {.who = x, .secure = x->secure};
+    if (p->stats == NULL)
+        return;
+    if (route->explicit_id && route->slot <= UINT16_MAX) {
+        c.slot = route->slot;
+        c.route = route->id;
+    }
+    rewrite_client_address(p, req, &address);
+    if (address.len > 0)
+        c.address = buf_str(&address);
+    x->group = (uint16_t)c.slot;
+    x->live = stats_conn_start(p->stats, &c);
+    stats_add(p->stats, c.slot, STATS_CLIENT_HEADER_RECEIVED,
+              head->method.len + head->target.len + headers_size(&head->headers));
+    buf_clear(&address);
+}
+
 static bool
 is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
 {
@@ -71,6 +106,16 @@ is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
     if (proto.ptr == NULL)
         proto = headers_get(h, STR("X-Forwarded-Protocol"));
     return str_eq(proto, STR("https")) || str_eq(proto, STR("wss"));
+}
+
+/* What cannot be understood ends the connection. TEXT is a line. */
+static void
+refuse_head(struct xchg *x, int status, struct str text)
+{
+    char peer[ADDRESS_TEXT_MAX];
+    log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
+    x->close = true;
+    xchg_respond_text(x, status, text);
 }
 
 /* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
@@ -144,9 +189,7 @@ proxy_request(void *arg, struct xchg *x)
     if (status == 0 && ws && wsopen_refuse(x, &req))
         return;
     if (status != 0) {
-        log_info("request refused code=%d: %s", status, e.text);
-        x->close = true;
-        xchg_respond_text(x, status, str_c(e.text));
+        refuse_head(x, status, str_c(e.text));
         return;
     }
     req.trusted = rewrite_trusted(p, &req.headers);
@@ -164,8 +207,10 @@ proxy_request(void *arg, struct xchg *x)
         wsopen_begin(p, x, &req, route);
     else if (!may_ask(route, &req))
         refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
-    else
+    else {
+        count_request(p, x, &req, route);
         exchange_begin(p, x, &req, buf_str(&body), route);
+    }
     buf_clear(&body);
 }
 
@@ -217,7 +262,7 @@ find_websocket(const struct proxy *p, struct str id)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return find_websocket(p, id) != NULL; /* those of HTTP requests are given out with the stats messages */
+    return find_websocket(p, id) != NULL || stats_conn_exists(p->stats, id); /* these are given out with stats messages */
 }
 
 int

@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "proto/jsonwrite.h"
 
+/* What a line of JSON has at most, so that it is never cut: bytes of texts, and channels. */
+enum { URI_MAX = 4000, TEXT_MAX = 250, LASTS_MAX = 5 };
+
 /* Texts with ptr NULL are left out. */
 struct fields {
     struct str from, referer, route, user_agent;
@@ -42,6 +45,46 @@ put_field(struct buf *b, const char *name, struct str value)
     buf_adds(b, value);
 }
 
+/* The next Grip-Last header from *I on: which channel, and its last id. */
+static bool
+next_last(const struct headers *h, unsigned *i, struct header_params *params, struct str *id)
+{
+    while (h != NULL && *i < h->n) {
+        const struct header *at = &h->at[(*i)++];
+        if (!str_ieq(at->name, STR("Grip-Last")))
+            continue;
+        if (header_params_parse(at->value, params) == 0) {
+            *id = header_param(params, STR("last-id"));
+            return true;
+        }
+        header_params_clear(params);
+    }
+    return false;
+}
+
+static void
+put_lasts(struct buf *b, const struct headers *sent, bool json)
+{
+    struct header_params params;
+    struct str id;
+    unsigned i = 0, n = 0;
+    while (next_last(sent, &i, &params, &id)) {
+        if (!json) {
+            buf_addf(b, " #%.*s=%.*s", STR_ARG(params.first), STR_ARG(id));
+        } else {
+            buf_adds(b, n++ == 0 ? STR(", \"last_ids\": {") : STR(", "));
+            jsonwrite_string(str_sub(params.first, 0, TEXT_MAX), b);
+            buf_adds(b, STR(": "));
+            jsonwrite_string(str_sub(id, 0, TEXT_MAX), b);
+        }
+        header_params_clear(&params);
+        if (json && n == LASTS_MAX)
+            break;
+    }
+    if (n > 0)
+        buf_addc(b, '}');
+}
+
 static void
 put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool times)
 {
@@ -60,19 +103,21 @@ put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     if (r->retry)
         buf_adds(b, STR(" retry"));
     put_field(b, "ua", f->user_agent);
+    put_lasts(b, r->sent, false);
     if (times)
         put_seconds(b, " time=", clock_now() - r->began);
     if (times && r->has_origin_time)
         put_seconds(b, " origin_time=", r->origin_time);
 }
 
+/* At most MAX bytes of VALUE, so that the line is never cut. */
 static void
-put_member(struct buf *b, const char *name, struct str value)
+put_member(struct buf *b, const char *name, struct str value, size_t max)
 {
     if (value.ptr == NULL)
         return;
     buf_addf(b, "%s\"%s\": ", b->len > 1 ? ", " : "", name);
-    jsonwrite_string(value, b);
+    jsonwrite_string(str_sub(value, 0, max), b);
 }
 
 static void
@@ -81,19 +126,20 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     struct buf uri = BUF_INIT(b->max);
     clientreq_put_uri(r->req, &uri);
     buf_addc(b, '{');
-    put_member(b, "method", r->req->method);
-    put_member(b, "uri", buf_str(&uri));
-    put_member(b, "target", str_c(r->target != NULL ? r->target->text : NULL));
-    put_member(b, "from", f->from);
-    put_member(b, "referer", f->referer);
-    put_member(b, "route", f->route);
+    put_member(b, "method", r->req->method, TEXT_MAX);
+    put_member(b, "uri", buf_str(&uri), URI_MAX);
+    put_member(b, "target", str_c(r->target != NULL ? r->target->text : NULL), TEXT_MAX);
+    put_member(b, "from", f->from, TEXT_MAX);
+    put_member(b, "referer", f->referer, TEXT_MAX);
+    put_member(b, "route", f->route, TEXT_MAX);
     if (r->result == REQLOG_DONE)
         buf_addf(b, ", \"code\": %d, \"size\": %llu", r->code, (unsigned long long)r->size);
     else
         buf_adds(b, r->result == REQLOG_ACCEPT ? STR(", \"accept\": true") : STR(", \"error\": true"));
     if (r->retry)
         buf_adds(b, STR(", \"retry\": true"));
-    put_member(b, "user_agent", f->user_agent);
+    put_member(b, "user_agent", f->user_agent, TEXT_MAX);
+    put_lasts(b, r->sent, true);
     if (times)
         put_seconds(b, ", \"time\": ", clock_now() - r->began);
     if (times && r->has_origin_time)

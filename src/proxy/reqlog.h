@@ -16,8 +16,9 @@ struct reqlog {
     int code;      /* with REQLOG_DONE */
     uint64_t size; /* bytes of the body sent */
     bool retry;
-    bool over_http; /* a WebSocket carried by requests */
-    uint64_t began; /* ms of the monotonic clock: the request was there */
+    bool over_http;             /* a WebSocket carried by requests */
+    const struct headers *sent; /* to the origin, for their Grip-Last; NULL: there is none */
+    uint64_t began;             /* ms of the monotonic clock: the request was there */
     bool has_origin_time;
     uint64_t origin_time; /* ms from asking the origin to the head of its answer */
 };

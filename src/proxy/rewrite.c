@@ -174,25 +174,43 @@ put_marked(struct proxy *p, const struct route *route, const struct clientreq *c
             headers_view(out, h->at[i].name, h->at[i].value);
 }
 
-static void
-put_route_headers(const struct route *route, struct headers *out)
+/* What is made of the client's headers, or of the route's in their place. */
+static bool
+is_made(struct str name)
 {
-    for (unsigned i = 0; i < route->headers.n; i++)
-        if (route->headers.at[i].value.len > 0)
-            headers_view(out, route->headers.at[i].name, route->headers.at[i].value);
+    return str_ieq(name, STR("Host")) || str_ieq(name, STR("CDN-Loop")) || str_ieq(name, STR("X-Forwarded-For"));
+}
+
+/* The headers that NAME is to be made from. */
+static const struct headers *
+source(const struct route *route, const struct clientreq *c, struct str name)
+{
+    return route->headers.n > 0 && headers_has(&route->headers, name) ? &route->headers : &c->headers;
 }
 
 static void
-put_cdn_loop(struct proxy *p, const struct clientreq *c, struct headers *out)
+put_route_headers(const struct route *route, struct headers *out)
 {
-    struct buf b = BUF_INIT(65536);
-    if (*p->config->cdn_loop == '\0')
+    for (unsigned i = 0; i < route->headers.n; i++) {
+        struct str name = route->headers.at[i].name;
+        if (route->headers.at[i].value.len > 0 && !is_made(name) && !is_hop(name))
+            headers_view(out, name, route->headers.at[i].value);
+    }
+}
+
+static void
+put_cdn_loop(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+{
+    struct buf b = BUF_INIT(1 << 21);
+    const struct headers *from = source(route, c, STR("CDN-Loop"));
+    if (*p->config->cdn_loop == '\0' && from == &c->headers)
         return;
-    headers_join(&c->headers, STR("CDN-Loop"), &b);
-    if (b.len > 0)
+    headers_join(from, STR("CDN-Loop"), &b);
+    if (b.len > 0 && *p->config->cdn_loop != '\0')
         buf_adds(&b, STR(", "));
     buf_adds(&b, str_c(p->config->cdn_loop));
-    headers_add(out, STR("CDN-Loop"), buf_str(&b));
+    if (b.len > 0)
+        headers_add(out, STR("CDN-Loop"), buf_str(&b));
     buf_clear(&b);
 }
 
@@ -233,15 +251,17 @@ keep_last(struct str values, uint64_t n)
 }
 
 static void
-put_forwarded_for(struct proxy *p, const struct clientreq *c, struct xchg *x, struct headers *out)
+put_forwarded_for(struct proxy *p, const struct route *route, const struct clientreq *c, struct xchg *x,
+                  struct headers *out)
 {
     const struct config_list *rules = c->trusted ? &p->config->x_forwarded_for_trusted : &p->config->x_forwarded_for;
-    bool present = headers_has(&c->headers, STR("X-Forwarded-For")), append = false;
-    struct buf b = BUF_INIT(65536), result = BUF_INIT(65536);
+    const struct headers *from = source(route, c, STR("X-Forwarded-For"));
+    struct buf b = BUF_INIT(1 << 21), result = BUF_INIT(1 << 21);
     struct str values;
-    if (!present && rules->n == 0)
+    bool append = false;
+    if (rules->n == 0 && !headers_has(from, STR("X-Forwarded-For")))
         return;
-    headers_join(&c->headers, STR("X-Forwarded-For"), &b);
+    headers_join(from, STR("X-Forwarded-For"), &b);
     values = buf_str(&b);
     for (unsigned i = 0; i < rules->n; i++) {
         struct str rule = str_c(rules->at[i]);
@@ -264,6 +284,32 @@ put_forwarded_for(struct proxy *p, const struct clientreq *c, struct xchg *x, st
         headers_add(out, STR("X-Forwarded-For"), buf_str(&result));
     buf_clear(&b);
     buf_clear(&result);
+}
+
+void
+rewrite_client_address(const struct proxy *p, const struct clientreq *c, struct buf *out)
+{
+    const struct config_list *rules = c->trusted ? &p->config->x_forwarded_for_trusted : &p->config->x_forwarded_for;
+    bool believed = c->trusted;
+    struct buf b = BUF_INIT(65536);
+    struct str values, first;
+    if ((!believed && rules->n == 0) || !headers_has(&c->headers, STR("X-Forwarded-For")))
+        return;
+    headers_join(&c->headers, STR("X-Forwarded-For"), &b);
+    values = buf_str(&b);
+    for (unsigned i = 0; i < rules->n; i++) {
+        struct str rule = str_c(rules->at[i]);
+        uint64_t n;
+        if (str_starts(rule, STR("truncate:")) && str_u64(str_from(rule, 9), &n) == 0) {
+            values = keep_last(values, n);
+            believed = true;
+        } else if (!str_eq(rule, STR("append"))) {
+            break;
+        }
+    }
+    if (believed && str_split(&values, ',', &first))
+        buf_adds(out, str_trim(first));
+    buf_clear(&b);
 }
 
 static void
@@ -297,10 +343,10 @@ rewrite_request(struct proxy *p, const struct route *route, const struct clientr
     put_route_headers(route, out);
     if (marks)
         put_marked(p, route, c, out);
-    put_cdn_loop(p, c, out);
+    put_cdn_loop(p, route, c, out);
     put_signature(p, route, c, out);
     put_forwarded_proto(p, c, out);
-    put_forwarded_for(p, c, x, out);
+    put_forwarded_for(p, route, c, x, out);
 }
 
 void

@@ -1218,10 +1218,11 @@ class Stats:
 SECTIONS = {
     "global": "rundir ipc_prefix port_offset stats_connection_ttl stats_connection_send",
     "runner": "services http_port https_ports local_ports logdir log_level client_buffer_size client_maxconn "
-              "allow_compression",
+              "allow_compression client_idle_timeout activity_timeout",
     "proxy": "routesfile debug auto_cross_origin accept_x_forwarded_protocol set_x_forwarded_protocol x_forwarded_for "
              "x_forwarded_for_trusted orig_headers_need_mark accept_pushpin_route cdn_loop log_from log_user_agent "
-             "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers",
+             "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "
+             "origin_connect_timeout origin_response_timeout log_time log_format",
     "handler": "ipc_file_mode push_in_spec push_in_sub_specs push_in_sub_connect push_in_http_addr push_in_http_port "
                "push_in_http_max_headers_size push_in_http_max_body_size stats_spec command_spec message_rate "
                "message_hwm message_block_size message_wait id_cache_ttl update_on_first_subscription "
