@@ -442,8 +442,27 @@ h1_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
     return conn_peer(&of_xchg(x)->conn, text);
 }
 
-static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,  h1_abort,      h1_queued,
-                                         h1_pause, h1_park, h1_head, h1_more_input, h1_peer};
+static struct buf *
+h1_upgrade(struct xchg *x, struct str reason, const struct headers *h, struct conn *to, const struct conn_ops *ops)
+{
+    struct h1conn *c = of_xchg(x);
+    struct buf *b = &c->server->head, *pending = c->pending;
+    uncork(c->server);
+    b->len = 0;
+    http1_put_status(b, 1, 101, reason);
+    for (unsigned i = 0; i < h->n; i++)
+        http1_put_header(b, h->at[i].name, h->at[i].value);
+    buf_adds(b, STR("\r\n"));
+    conn_send(&c->conn, buf_str(b));
+    x->user_ops = NULL;
+    c->pending = NULL;
+    conn_move(&c->conn, to, ops);
+    forget(c);
+    return pending;
+}
+
+static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,        h1_abort, h1_queued, h1_pause,
+                                         h1_park,  h1_head, h1_more_input, h1_peer,  h1_upgrade};
 
 /* reading */
 

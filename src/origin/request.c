@@ -162,6 +162,14 @@ request_cancel(struct request *r)
     finish(r);
 }
 
+void
+request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, struct str *rest)
+{
+    *rest = r->client->rest;
+    conn_move(&r->client->conn, to, ops);
+    finish(r);
+}
+
 /* All targets failed before the request was sent: say which, or the one cause. */
 static void
 fail_unsent(struct request *r)
@@ -399,6 +407,7 @@ send_request(struct request *r)
     r->sent = true;
     r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
+    r->client->upgrade = r->spec->upgrade;
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
     set_timer(r);
@@ -545,6 +554,8 @@ static bool
 take_pooled(struct request *r)
 {
     struct h1client *c;
+    if (r->spec->upgrade)
+        return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
         if (clock_now() - c->idle_since < FRESH_MS || !conn_has_input(&c->conn)) {
             r->client = c;
@@ -587,8 +598,11 @@ answer_test(struct request *r)
         }
         return;
     }
-    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                             body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    if (r->spec->upgrade)
+        text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
+    else
+        text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
