@@ -8,6 +8,7 @@
 
 #include "client/xchg.h"
 #include "io/loop.h"
+#include "stats/stats.h"
 
 struct h1server;
 
@@ -16,6 +17,7 @@ struct h1server_settings {
     unsigned idle_timeout;     /* s; without a request, and until its head is complete; 0: none */
     unsigned activity_timeout; /* s; without progress in any other phase; 0: none */
     bool allow_no_host;        /* take HTTP/1.1 requests without Host */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
 };
 
 struct h1server_ops {

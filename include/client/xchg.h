@@ -59,6 +59,8 @@ struct xchg {
     bool started : 1;                     /* the head of the answer has been given */
     bool close : 1;                       /* the connection ends after this answer */
     bool say_keep_alive : 1;              /* write "Connection: keep-alive" where it is kept */
+    uint16_t group;                       /* of stats: where its bytes count; set by the user with LIVE */
+    uint32_t live;                        /* of stats: the request, 0: it is not counted; the server ends it */
 };
 
 static inline void

@@ -10,6 +10,7 @@
 #include "conf/routes.h"
 #include "io/loop.h"
 #include "proto/http1.h"
+#include "stats/stats.h"
 
 struct resolver;
 
@@ -25,6 +26,10 @@ struct origin_settings {
 struct origin;
 struct origin *origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver);
 void origin_free(struct origin *o);
+/* Count in S, borrowed. */
+void origin_set_stats(struct origin *o, struct stats *s);
+/* No descriptor is left: close idle connections. */
+void origin_shed(struct origin *o);
 /* Give back what idle connections could do without. */
 void origin_trim(struct origin *o);
 
@@ -48,6 +53,7 @@ struct request_spec {
     struct request_body *body;
     struct target *targets;
     unsigned n_targets;
+    unsigned group; /* of stats */
 };
 
 enum request_failure {

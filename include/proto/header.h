@@ -33,6 +33,8 @@ void headers_copy(struct headers *h, const struct headers *from);
 struct str headers_get(const struct headers *h, struct str name);
 bool headers_has(const struct headers *h, struct str name);
 unsigned headers_count(const struct headers *h, struct str name);
+/* Bytes of all names and values. */
+size_t headers_size(const struct headers *h);
 void headers_remove(struct headers *h, struct str name);
 /* Every header whose name begins with PREFIX, in any case. */
 void headers_remove_prefix(struct headers *h, struct str prefix);

@@ -10,6 +10,7 @@
 #include "conf/routes.h"
 #include "origin/request.h"
 #include "pub/channel.h"
+#include "stats/stats.h"
 
 struct proxy;
 
@@ -17,6 +18,10 @@ struct proxy;
 struct proxy *proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
                         struct channels *channels, struct err *e);
 void proxy_free(struct proxy *p);
+/* Count in S, borrowed. */
+void proxy_set_stats(struct proxy *p, struct stats *s);
+/* For stats_ops. WHO is an xchg. */
+struct str proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
 
 /* For h1server_ops. ARG is the proxy. */
 void proxy_request(void *arg, struct xchg *x);

@@ -34,6 +34,7 @@ struct channel {
     struct shared_bytes *last_id; /* owned; id of the item delivered last, NULL: unknown. See pub/seq */
     struct waiting *waiting;      /* owned by pub/seq; NULL when nothing waits */
     struct timer *linger;         /* owned; exists while the channel lingers or its first second runs */
+    uint32_t counted;             /* of stats: its entry there; the listener's, 0 at first */
     bool first_second;            /* LINGER runs for the update after the first subscription */
     char name[];
 };
@@ -44,6 +45,8 @@ struct channels_ops {
     void (*on_last)(void *arg, struct channel *ch);
     /* A subscription ends of which deliveries wait in the limiter. */
     void (*on_dropped)(void *arg, struct sub *sub);
+    /* The number of subscriptions of one kind has changed. */
+    void (*on_count)(void *arg, struct channel *ch, enum format_kind kind);
 };
 
 struct channels_settings {

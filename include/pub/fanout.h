@@ -10,11 +10,14 @@
 
 #include "pub/channel.h"
 #include "pub/limit.h"
+#include "stats/stats.h"
 
 struct fanout;
 
 struct fanout *fanout_new(struct loop *l, const struct limit_settings *limits);
 void fanout_free(struct fanout *f);
+/* Count in S, borrowed. */
+void fanout_set_stats(struct fanout *f, struct stats *s);
 /* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
 void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */

@@ -16,11 +16,11 @@ struct limit_settings {
 
 /* DELIVER is called when a delivery's time has come. */
 struct limit *limit_new(struct loop *l, const struct limit_settings *settings,
-                        void (*deliver)(struct sub *sub, struct msg *m));
+                        void (*deliver)(void *arg, struct sub *sub, struct msg *m), void *arg);
 void limit_free(struct limit *l);
 bool limit_active(const struct limit *l);
-/* Queue a delivery; past the high-water mark it is dropped, which is logged at most once a second and route. */
-void limit_add(struct limit *l, struct sub *sub, struct msg *m);
+/* Queue a delivery. false: past the high-water mark, it is dropped, which is logged at most once a second and route. */
+bool limit_add(struct limit *l, struct sub *sub, struct msg *m);
 /* SUB is about to end. */
 void limit_forget(struct limit *l, struct sub *sub);
 

@@ -17,10 +17,13 @@ struct msg {
     struct item *item;           /* reference held */
     const struct format *format; /* of the item: for a hold that writes its own head */
     struct str payload, framed;  /* views into data */
+    uint64_t at;                 /* us; when it was made */
     char data[];
 };
 
 struct msg *msg_new(struct item *item, enum format_kind kind);
+/* What an item counts for when F of it is sent: its size in blocks of BLOCK_SIZE bytes, more than 0. */
+unsigned msg_blocks(const struct item *item, const struct format *f, int block_size);
 /* M with other content, for one client. */
 struct msg *msg_rewrite(const struct msg *m, struct str content);
 

@@ -7,6 +7,7 @@
 
 #include "grip/item.h"
 #include "io/loop.h"
+#include "stats/stats.h"
 
 struct channels;
 struct fanout;
@@ -22,6 +23,8 @@ struct publish;
 struct publish *publish_new(struct loop *l, const struct publish_settings *settings, struct channels *channels,
                             struct fanout *fanout);
 void publish_free(struct publish *p);
+/* Count in S, borrowed. BLOCK_SIZE: bytes that count as one block; <= 0: blocks are not counted. */
+void publish_set_stats(struct publish *p, struct stats *s, int block_size);
 
 /* Publish; a reference is taken where the item must wait. Returns how many connections are subscribed to its channel
  * now and take one of its formats (0 for a duplicate), whether it was delivered at once or waits for its predecessor.

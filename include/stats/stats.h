@@ -74,13 +74,13 @@ struct stats_histogram {
 };
 
 struct stats_group {
-    uint64_t n[STATS_COUNTERS];                       /* since the start */
+    uint64_t n[STATS_COUNTERS];                        /* since the start */
     struct stats_histogram delivery[STATS_TRANSPORTS]; /* from an item's turn to its bytes being written */
-    struct stats_histogram origin;                    /* from the request being sent to the head of its answer */
-    unsigned held[STATS_TRANSPORTS];                  /* clients that are held now */
-    unsigned connections, most;                       /* now; at the same time since the last report */
-    struct stats_interval *interval;                  /* owned; for reports and activity */
-    char *id;                                         /* owned; the route's, NULL: group 0 */
+    struct stats_histogram origin;                     /* from the request being sent to the head of its answer */
+    unsigned held[STATS_TRANSPORTS];                   /* clients that are held now */
+    unsigned connections, most;                        /* now; at the same time since the last report */
+    struct stats_interval *interval;                   /* owned; for reports and activity */
+    char *id;                                          /* owned; the route's, NULL: group 0 */
 };
 
 struct stats {
@@ -93,12 +93,12 @@ struct stats_settings {
     const char *spec; /* where the PUB socket is bound; "" or NULL: there is none */
     int ipc_mode;     /* permissions of a bound ipc: socket; -1: as the umask says */
     bool json;
-    bool send_conns;         /* conn messages */
-    unsigned conn_ttl;       /* s */
-    unsigned sub_ttl;        /* s */
-    unsigned sub_linger;     /* s after the last response hold of a channel */
-    int report_interval;     /* s; <= 0: no reports */
-    unsigned block_size;     /* bytes of content that count as one block; 0: blocks are not counted */
+    bool send_conns;     /* conn messages */
+    unsigned conn_ttl;   /* s */
+    unsigned sub_ttl;    /* s */
+    unsigned sub_linger; /* s after the last response hold of a channel */
+    int report_interval; /* s; <= 0: no reports */
+    unsigned block_size; /* bytes of content that count as one block; 0: blocks are not counted */
 };
 
 /* What messages are made of, from those who have it. */
@@ -170,10 +170,10 @@ void stats_message(struct stats *s, const struct stats_message *m);
 /* connections: HTTP requests and WebSockets */
 
 struct stats_conn {
-    const void *who;   /* for ops->peer(); valid until the end */
-    struct str id;     /* of a WebSocket; empty: an HTTP request, which gets one */
+    const void *who;    /* for ops->peer(); valid until the end */
+    struct str id;      /* of a WebSocket; empty: an HTTP request, which gets one */
     struct str address; /* the logical one, where it is not the peer's; ptr NULL: it is */
-    const char *route; /* its explicit id; NULL: none */
+    const char *route;  /* its explicit id; NULL: none */
     unsigned slot;
     bool secure;
 };

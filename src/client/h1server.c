@@ -50,6 +50,7 @@ struct h1server {
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
     bool stopping;
+    bool parked_late; /* a request was parked while we stop */
 };
 
 static void parse(struct h1conn *c, struct str in);
@@ -68,7 +69,33 @@ seconds(void)
     return (uint32_t)(clock_now() / 1000);
 }
 
+/* counting */
+
+static inline void
+count(struct h1conn *c, enum stats_counter what, uint64_t n)
+{
+    stats_add(c->server->settings.stats, c->xchg.group, what, n);
+}
+
+static void
+end_counting(struct h1conn *c, enum stats_counter why)
+{
+    stats_conn_end(c->server->settings.stats, c->xchg.group, &c->xchg.live, why);
+}
+
 /* closing */
+
+static const char why_left[] = "client left", why_timeout[] = "timed out", why_stopping[] = "stopping";
+
+static enum stats_counter
+reason(const char *why)
+{
+    if (why == why_left)
+        return STATS_CLOSED_CLIENT;
+    if (why == why_timeout)
+        return STATS_CLOSED_TIMEOUT;
+    return why == why_stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_ERROR;
+}
 
 static void
 h1conn_free(void *ptr)
@@ -104,6 +131,7 @@ part(struct h1conn *c, const char *why)
     c->xchg.user_ops = NULL;
     if (ops != NULL)
         ops->on_gone(&c->xchg, why);
+    end_counting(c, reason(why));
 }
 
 static void
@@ -167,7 +195,7 @@ on_timer(struct timer *t)
         c->active_at = seconds();
     quiet = seconds() - c->active_at;
     if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
-        close_conn(c, "timed out");
+        close_conn(c, why_timeout);
     else
         set_timer(c, limit - quiet + 1);
 }
@@ -215,6 +243,8 @@ h1_start(struct xchg *x, int status, struct str reason, const struct headers *h,
     http1_put_status(b, x->minor, status, reason);
     for (unsigned i = 0; h != NULL && i < h->n; i++)
         http1_put_header(b, h->at[i].name, h->at[i].value);
+    if (s->settings.stats != NULL)
+        count(c, STATS_CLIENT_HEADER_SENT, 3 + reason.len + (h != NULL ? headers_size(h) : 0));
     put_framing(c, b, status, length);
     buf_adds(b, STR("\r\n"));
     s->corked = c;
@@ -264,6 +294,7 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     struct conn_piece out[MAX_PIECES];
     char sizes[MAX_PIECES / 3][18];
     unsigned used = 0;
+    uint64_t bytes = 0;
     int rc = 0;
     if (c->no_body)
         return 0;
@@ -277,7 +308,9 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
             used = 0;
         }
         used += put_piece(c, &pieces[i], out + used, sizes[used / 3]);
+        bytes += pieces[i].payload.len;
     }
+    count(c, STATS_CLIENT_CONTENT_SENT, bytes);
     if (used > 0)
         rc |= conn_sendv(&c->conn, out, used);
     return sent(c, rc);
@@ -325,6 +358,7 @@ h1_end(struct xchg *x)
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
     c->ended = true;
+    end_counting(c, c->server->stopping ? STATS_CLOSED_SHUTDOWN : STATS_CLOSED_DONE);
     if (c->chunked) {
         struct conn_piece out[2] = {{buf_str(&c->server->head), NULL}, {STR("0\r\n\r\n"), NULL}};
         bool corked = c->server->corked == c;
@@ -346,6 +380,7 @@ h1_abort(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
     x->user_ops = NULL;
+    end_counting(c, STATS_CLOSED_ORIGIN);
     uncork(c->server);
     if (c->state == H1_CLOSED)
         return;
@@ -378,12 +413,19 @@ static void
 h1_park(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
+    struct h1server *s = c->server;
     c->parked = true;
     if (c->conn.eof && !c->ready)
         wake(c); /* that was a half-close; for who waits so long it means that nobody is there */
-    if (c->parser != NULL && !c->parsing) {
+    if (c->state == H1_BODY) {
+        conn_resume(&c->conn); /* the rest of the body is read over */
+    } else if (c->parser != NULL && !c->parsing) {
         http1_free(c->parser);
         c->parser = NULL;
+    }
+    if (s->stopping) { /* it was under way when all others were told */
+        s->parked_late = true;
+        loop_later(s->loop, &s->task);
     }
 }
 
@@ -411,7 +453,7 @@ refuse(struct h1conn *c, int status, const char *why, bool in_body)
     struct xchg *x = &c->xchg;
     struct buf text = BUF_INIT(1024);
     char peer[ADDRESS_TEXT_MAX];
-    if (x->started) {
+    if (x->started && !c->ended) {
         close_conn(c, why);
         return;
     }
@@ -491,7 +533,7 @@ on_eof(struct conn *conn)
     bool waits = c->state == H1_WAIT && !c->parked && c->xchg.close && !c->xchg.started;
     if (c->ready || (c->state == H1_WAIT && c->pending != NULL && !c->parked) || waits)
         return;
-    close_conn(c, "client left");
+    close_conn(c, why_left);
 }
 
 static void
@@ -512,9 +554,10 @@ parse(struct h1conn *c, struct str in)
             break;
         if (event == HTTP1_HEAD)
             begin_request(c);
-        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL)
+        else if (event == HTTP1_BODY && c->xchg.user_ops != NULL) {
+            count(c, STATS_CLIENT_CONTENT_RECEIVED, http1_body(c->parser).len);
             c->xchg.user_ops->on_body(&c->xchg, http1_body(c->parser));
-        else if (event == HTTP1_END) {
+        } else if (event == HTTP1_END) {
             end_request(c, in);
             break; /* what follows is pending, or comes with the next read */
         } else if (event == HTTP1_BAD)
@@ -527,7 +570,8 @@ parse(struct h1conn *c, struct str in)
         c->continued = true;
         conn_send(&c->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     }
-    if (c->parser != NULL && (c->parked || (c->state == H1_IDLE && !http1_started(c->parser)))) {
+    if (c->parser != NULL &&
+        ((c->parked && c->state == H1_WAIT) || (c->state == H1_IDLE && !http1_started(c->parser)))) {
         http1_free(c->parser);
         c->parser = NULL;
     }
@@ -561,6 +605,25 @@ parse_pending(struct h1conn *c)
     mem_free(pending);
 }
 
+/* Close what is idle, and tell the users of the others, or of those only that are parked. */
+static void
+stop_all(struct h1server *s, bool parked)
+{
+    size_t n = s->conns.n, i = 0;
+    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
+    s->parked_late = false;
+    list_each (&s->conns, node)
+        all[i++] = container_of(node, struct h1conn, in_server);
+    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
+        struct h1conn *c = all[i];
+        if (c->state == H1_IDLE)
+            close_conn(c, why_stopping);
+        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL && (c->parked || !parked))
+            c->xchg.user_ops->on_shutdown(&c->xchg);
+    }
+    mem_free(all);
+}
+
 static void
 on_task(struct task *t)
 {
@@ -574,6 +637,8 @@ on_task(struct task *t)
         parse_pending(c);
     }
     uncork(s);
+    if (s->parked_late)
+        stop_all(s, true);
     if (!list_empty(&s->ready))
         loop_later(s->loop, &s->task);
 }
@@ -590,7 +655,9 @@ on_drained(struct conn *conn)
 static void
 on_error(struct conn *conn, const char *why)
 {
-    close_conn(container_of(conn, struct h1conn, conn), why);
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
+    close_conn(c, why);
 }
 
 static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
@@ -617,9 +684,9 @@ h1server_free(struct h1server *s)
 {
     s->ops.on_closed = NULL;
     while (!list_empty(&s->ready))
-        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->ready), struct h1conn, in_server), why_stopping);
     while (!list_empty(&s->conns))
-        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), "stopping");
+        close_conn(container_of(list_first(&s->conns), struct h1conn, in_server), why_stopping);
     loop_cancel(s->loop, &s->task);
     buf_clear(&s->head);
     mem_free(s);
@@ -647,17 +714,6 @@ h1server_count(const struct h1server *s)
 void
 h1server_shutdown(struct h1server *s)
 {
-    size_t n = s->conns.n, i = 0;
-    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
     s->stopping = true;
-    list_each (&s->conns, node)
-        all[i++] = container_of(node, struct h1conn, in_server);
-    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
-        struct h1conn *c = all[i];
-        if (c->state == H1_IDLE)
-            close_conn(c, "stopping");
-        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
-            c->xchg.user_ops->on_shutdown(&c->xchg);
-    }
-    mem_free(all);
+    stop_all(s, false);
 }

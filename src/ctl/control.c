@@ -269,6 +269,7 @@ control_request(void *arg, struct xchg *x)
     r->x = x;
     r->method = str_dup(head->method);
     r->path = str_dup(head->target);
+    log_debug("httpserver: IN %s %s", r->method, r->path);
     buf_init(&r->body, c->settings.max_body);
     timer_init(&r->timer, on_timer);
     x->say_keep_alive = headers_list_has(&head->headers, STR("Connection"), STR("keep-alive"));

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,9 @@ static int
 parse_id(const char *text)
 {
     uint64_t n;
-    return str_u64(str_c(text), &n) == 0 && n <= 6553 ? (int)n : -1;
+    if (str_u64(str_c(text), &n) != 0)
+        return -1;
+    return n < INT_MAX ? (int)n : INT_MAX; /* config_options_check() knows the most */
 }
 
 static void
@@ -123,6 +126,8 @@ options_parse(int argc, char **argv, struct options *o)
             return unknown(argv, c == ':');
         }
     }
+    if (optind < argc) /* as in Pushpin, but who types it should know */
+        fprintf(stderr, "warning: argument '%s' is ignored\n", argv[optind]);
     if (config_options_check(&o->config, &e) != 0)
         return bad(e.text, "", "");
     return OPTIONS_RUN;

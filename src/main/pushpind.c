@@ -13,6 +13,7 @@
 #include "io/resolver.h"
 #include "io/watch.h"
 #include "io/zsock.h"
+#include "main/numbers.h"
 #include "main/options.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
@@ -47,6 +48,7 @@ struct pushpind {
     struct routes *routes;
     struct watch *watch; /* NULL with --route */
     struct zcontext *zcontext;
+    struct numbers numbers;
     struct channels *channels;
     struct fanout *fanout;
     struct publish *publish;
@@ -119,6 +121,13 @@ on_client(void *arg, int fd)
 }
 
 static void
+on_no_descriptor(void *arg)
+{
+    struct pushpind *p = arg;
+    origin_shed(p->origin);
+}
+
+static void
 on_request(void *arg, struct xchg *x)
 {
     struct pushpind *p = arg;
@@ -164,12 +173,13 @@ open_listeners(struct pushpind *p, struct err *e)
     const struct config *c = p->config;
     struct h1server_settings settings = {.max_head = (size_t)c->client_buffer_size,
                                          .idle_timeout = (unsigned)c->client_idle_timeout,
-                                         .activity_timeout = (unsigned)c->activity_timeout};
+                                         .activity_timeout = (unsigned)c->activity_timeout,
+                                         .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
     p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
+        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group, on_no_descriptor};
         if (l->tls) {
             err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
             return -1;
@@ -219,7 +229,7 @@ open_control(struct pushpind *p, struct err *e)
                                          .activity_timeout = CONTROL_HEAD_S,
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1};
+    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
     p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
     p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
     if (c->push_in_http_port < 0)
@@ -231,6 +241,8 @@ open_control(struct pushpind *p, struct err *e)
     log_info("http control server: %s", listener_name(p->control_listener));
     return 0;
 }
+
+/* commands */
 
 static bool
 connection_exists(void *arg, struct str id)
@@ -266,7 +278,6 @@ open_zmq(struct pushpind *p, struct err *e)
         .spec = c->command_spec, .ipc_mode = c->ipc_file_mode, .publish_pull = c->push_in_spec};
     if (!c->push_in_sub_connect && c->push_in_sub_specs.n > 0)
         command.publish_sub = c->push_in_sub_specs.at[0];
-    p->zcontext = zsock_context_new();
     p->zpub = zpub_new(p->loop, p->zcontext, &zpub, p->publish, e);
     if (p->zpub == NULL)
         return -1;
@@ -291,6 +302,7 @@ on_last(void *arg, struct channel *ch)
 {
     struct pushpind *p = arg;
     publish_channel_gone(p->publish, ch);
+    stats_sub_gone(p->numbers.stats, &ch->counted);
     if (p->zpub != NULL)
         zpub_unsubscribe(p->zpub, ch->node.key);
 }
@@ -303,6 +315,13 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_count(void *arg, struct channel *ch, enum format_kind kind)
+{
+    struct pushpind *p = arg;
+    numbers_count(&p->numbers, ch, kind);
+}
+
+static void
 on_full(void *arg, bool full)
 {
     struct pushpind *p = arg;
@@ -312,7 +331,7 @@ on_full(void *arg, bool full)
         control_pause(p->control, full);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped};
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
 
 static void
 build_pub(struct pushpind *p)
@@ -325,6 +344,9 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
+    p->numbers.channels = p->channels;
+    fanout_set_stats(p->fanout, p->numbers.stats);
+    publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
 }
 
@@ -340,7 +362,11 @@ build_proxy(struct pushpind *p, struct err *e)
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, e);
-    return p->proxy != NULL ? 0 : -1;
+    if (p->proxy == NULL)
+        return -1;
+    origin_set_stats(p->origin, p->numbers.stats);
+    proxy_set_stats(p->proxy, p->numbers.stats);
+    return 0;
 }
 
 /* routes */
@@ -408,6 +434,7 @@ on_stop(int signo, void *arg)
     p->stop_at = clock_now() + STOP_MS;
     free_listeners(p);
     h1server_shutdown(p->publishers);
+    numbers_stop(&p->numbers);
     h1server_shutdown(p->clients);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
@@ -468,8 +495,12 @@ start(struct pushpind *p, struct err *e)
     loop_on_signal(p->loop, SIGHUP, on_reload, p);
     p->max_clients = raise_descriptors(p->config);
     build_routes(p, NULL);
+    p->zcontext = zsock_context_new();
+    if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
+        return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 || open_zmq(p, e) != 0)
+    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 ||
+        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || open_zmq(p, e) != 0)
         return -1;
     return 0;
 }
@@ -478,8 +509,10 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
-    if (p->loop != NULL)
+    if (p->loop != NULL) {
         loop_timer_stop(p->loop, &p->stop);
+        loop_timer_stop(p->loop, &p->trim);
+    }
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
@@ -503,6 +536,7 @@ end(struct pushpind *p)
         zpub_free(p->zpub);
     if (p->publish != NULL)
         publish_free(p->publish);
+    numbers_close(&p->numbers);
     if (p->watch != NULL)
         watch_close(p->watch);
     if (p->loop != NULL) {

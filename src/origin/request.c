@@ -10,7 +10,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
-    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
+    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
 
@@ -18,6 +18,7 @@ struct origin {
     struct loop *loop; /* borrowed */
     struct origin_settings settings;
     struct resolver *resolver; /* borrowed */
+    struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
     struct failures failures;  /* owned */
     struct buf head;           /* for composing requests */
@@ -39,10 +40,13 @@ struct request {
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at; /* ms */
-    bool sent;          /* bytes of the request have been sent to this target */
-    bool retried;       /* a stale connection has been replaced */
-    bool answered;      /* on_head() was called */
+    uint64_t active_at;   /* ms */
+    uint64_t sent_at;     /* us */
+    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
+    bool waiting;         /* for a descriptor */
+    bool sent;            /* bytes of the request have been sent to this target */
+    bool retried;         /* a stale connection has been replaced */
+    bool answered;        /* on_head() was called */
     bool paused;
     bool over;
 };
@@ -81,12 +85,21 @@ finish(struct request *r)
     loop_reap(o->loop, r, request_free);
 }
 
+_Static_assert(STATS_ORIGIN_CUT - STATS_ORIGIN_UNREACHABLE == (int)REQUEST_CUT, "counted in the order of their names");
+
+static inline void
+count(const struct request *r, enum stats_counter what, uint64_t n)
+{
+    stats_add(r->origin->stats, r->spec->group, what, n);
+}
+
 static void
 fail(struct request *r, enum request_failure why, const char *text)
 {
     if (r->over)
         return;
     finish(r);
+    count(r, STATS_ORIGIN_UNREACHABLE + why, 1);
     r->ops->on_fail(r, why, text);
 }
 
@@ -145,6 +158,8 @@ on_head(void *user, struct http1_head *head)
     struct request *r = user;
     r->answered = true;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_HEADER_RECEIVED, 3 + head->reason.len + headers_size(&head->headers));
+    stats_origin_answer(r->origin->stats, r->spec->group, head->status, clock_exact_us() - r->sent_at);
     r->ops->on_head(r, head);
 }
 
@@ -153,6 +168,7 @@ on_body(void *user, struct str piece)
 {
     struct request *r = user;
     r->active_at = clock_now();
+    count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
 }
 
@@ -255,6 +271,7 @@ put_head(struct request *r, struct buf *b)
     for (unsigned i = 0; i < s->headers->n; i++)
         http1_put_header(b, s->headers->at[i].name, s->headers->at[i].value);
     put_body_framing(r, b);
+    count(r, STATS_SERVER_HEADER_SENT, s->method.len + s->path.len + headers_size(s->headers));
 }
 
 static int
@@ -263,6 +280,7 @@ send_piece(struct request *r, struct str head, struct str piece, bool last)
     struct conn_piece out[4];
     char size[18];
     unsigned n = 0;
+    count(r, STATS_SERVER_CONTENT_SENT, piece.len);
     if (head.len > 0)
         out[n++] = (struct conn_piece){head, NULL};
     if (piece.len > 0) {
@@ -307,6 +325,11 @@ on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
     uint64_t limit, quiet;
+    if (r->waiting) {
+        r->waiting = false;
+        connect_next(r);
+        return;
+    }
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -333,6 +356,7 @@ send_request(struct request *r)
 {
     struct origin *o = r->origin;
     r->sent = true;
+    r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
@@ -346,6 +370,8 @@ send_request(struct request *r)
 void
 request_send(struct request *r, struct str piece)
 {
+    if (!r->over && r->sent && r->target->kind == TARGET_TEST)
+        loop_later(r->origin->loop, &r->task);
     if (r->over || !r->sent || r->client == NULL)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
@@ -375,6 +401,22 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
+static bool
+wait_for_descriptor(struct request *r)
+{
+    struct origin *o = r->origin;
+    int error = errno;
+    pool_shed(o->pool);
+    if (r->waits_until == 0)
+        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
+    r->waiting = clock_now() < r->waits_until;
+    if (r->waiting)
+        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
+    errno = error;
+    return r->waiting;
+}
+
 static void
 connect_next(struct request *r)
 {
@@ -382,6 +424,10 @@ connect_next(struct request *r)
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
         r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
+            r->next_address--;
+            return;
+        }
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -446,12 +492,11 @@ take_pooled(struct request *r)
 {
     struct h1client *c;
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        bool fresh = clock_now() - c->idle_since < FRESH_MS;
-        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        if (!conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
-        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
     }
     return false;
 }
@@ -482,9 +527,10 @@ answer_test(struct request *r)
     struct http1_head head;
     struct str text;
     if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
-        r->sent = true;
-        r->ops->on_ready(r); /* until it is complete, or too much */
-        loop_later(r->origin->loop, &r->task);
+        if (!r->sent) {
+            r->sent = true;
+            r->ops->on_ready(r); /* until it is complete, or too much */
+        }
         return;
     }
     text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
@@ -595,9 +641,21 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
 }
 
 void
+origin_set_stats(struct origin *o, struct stats *s)
+{
+    o->stats = s;
+}
+
+void
 origin_trim(struct origin *o)
 {
     pool_trim(o->pool);
+}
+
+void
+origin_shed(struct origin *o)
+{
+    pool_shed(o->pool);
 }
 
 void

@@ -98,6 +98,15 @@ headers_count(const struct headers *h, struct str name)
     return n;
 }
 
+size_t
+headers_size(const struct headers *h)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < h->n; i++)
+        size += h->at[i].name.len + h->at[i].value.len;
+    return size;
+}
+
 static void
 remove_matching(struct headers *h, struct str name, bool (*matches)(struct str, struct str))
 {

@@ -13,6 +13,7 @@ struct proxy {
     struct routes *routes;
     struct origin *origin;
     struct channels *channels;
+    struct stats *stats;          /* NULL: nothing is counted */
     struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
     struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
     struct updates *updates;      /* owned */

@@ -524,6 +524,7 @@ ask(struct exchange *ex)
     s->body = &ex->body;
     s->targets = ex->route->targets;
     s->n_targets = ex->route->n_targets;
+    s->group = ex->x->group;
     ex->state = ASK;
     ex->asked = clock_now();
     if (!ex->body.complete)
@@ -665,6 +666,8 @@ exchange_retry(struct proxy *p, struct httphold *old, struct xchg *x, const stru
     ex->body.total = body.len;
     ex->body.length = (int64_t)body.len;
     ex->body.complete = true;
+    stats_activity(p->stats, x->group, 1);
+    stats_conn_again(p->stats, x->live);
     if (prepare(ex) != 0)
         return;
     headers_copy(&ex->headers, last);

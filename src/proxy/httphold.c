@@ -41,6 +41,8 @@ struct httphold {
     struct proxy *proxy; /* borrowed */
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum state */
+    uint16_t group;      /* of stats */
+    bool followed;       /* by another hold, which has said what becomes of our channels */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
 };
@@ -76,6 +78,12 @@ httphold_free(void *ptr)
     slab_free(h, sizeof *h + h->uri_len);
 }
 
+static void
+log_unsubscribe(const struct httphold *h, const struct sub *s)
+{
+    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+}
+
 void
 httphold_close(struct httphold *h)
 {
@@ -86,24 +94,29 @@ httphold_close(struct httphold *h)
         updates_remove(h->proxy->updates, &h->more->update);
         loop_timer_stop(h->proxy->loop, &h->more->timer);
     }
-    if (log_on(LOG_INFO))
+    if (log_on(LOG_INFO) && !h->followed)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
-            log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+            log_unsubscribe(h, s);
+    log_debug("httpsession: cleaning up %.*s", (int)h->uri_len, h->uri);
+    stats_held(h->proxy->stats, h->group, (enum stats_transport)h->hold.kind, -1);
     hold_clear(&h->hold);
     loop_reap(h->proxy->loop, h, httphold_free);
 }
 
-/* The client reads too slowly, or not at all: cut it off rather than leave a gap. */
+/* The client reads too slowly, or not at all: cut it off rather than leave a gap. DROPPED: messages that it misses. */
 static void
-cut_slow(struct httphold *h)
+cut_slow(struct httphold *h, unsigned dropped)
 {
     struct xchg *x = xchg_of(h);
+    struct stats *stats = h->proxy->stats;
     const struct route *route = h->hold.route;
-    char peer[ADDRESS_TEXT_MAX];
-    struct str from = xchg_peer(x, peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
-             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
-             STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    char peer[ADDRESS_TEXT_MAX], id[STATS_ID_MAX];
+    struct str from = xchg_peer(x, peer), conn = stats_conn_id(stats, x->live, id);
+    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len,
+             h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn), route->explicit_id ? " route=" : "",
+             route->explicit_id ? route->id : "", STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
+    stats_add(stats, x->group, STATS_DROPPED_QUEUE, dropped);
+    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     httphold_close(h);
     xchg_abort(x);
 }
@@ -286,8 +299,11 @@ take_response(struct httphold *h, struct sub *sub, const struct msg *m)
 static void
 keep(struct more *m, struct msg *msg)
 {
-    if (m->n_kept == KEPT_MAX)
-        return; /* one is enough to answer with; a hundred that do not fit are an origin's affair */
+    if (m->n_kept == KEPT_MAX) { /* one is enough to answer with; a hundred that do not fit are an origin's affair */
+        log_debug("httpsession: publish queue at max, dropping");
+        stats_add(m->owner->proxy->stats, m->owner->group, STATS_DROPPED_QUEUE, 1);
+        return;
+    }
     if (m->kept == NULL)
         m->kept = mem_alloc(KEPT_MAX * sizeof(struct msg *));
     m->kept[m->n_kept++] = msg_ref(msg);
@@ -364,6 +380,7 @@ on_keep_alive(struct timer *t)
     if (xchg_queued(xchg_of(h)) > 0)
         return; /* started again when the client has read */
     start_keep_alive(h);
+    stats_activity(h->proxy->stats, h->group, 1);
     xchg_send_str(xchg_of(h), str_of(m->instruct.keep_alive, m->instruct.keep_alive_len));
 }
 
@@ -419,7 +436,7 @@ deliver_stream(struct sub *sub, struct msg *const *msgs, unsigned n)
             used = 0;
         }
         if (used == 0 && is_too_slow(h, m->framed.len)) {
-            cut_slow(h);
+            cut_slow(h, n - i);
             return;
         }
         pieces[used++] = (struct xchg_piece){m->payload, m->framed, &m->shared};
@@ -518,6 +535,7 @@ static void
 subscribe_one(struct httphold *h, struct str name, const struct instruct_channel *c, bool retry)
 {
     struct sub *sub = channels_subscribe(h->proxy->channels, &h->hold, name);
+    log_debug("adding %s hold on %.*s", h->hold.kind == FORMAT_HTTP_RESPONSE ? "response" : "stream", STR_ARG(name));
     log_info("subscribe %.*s channel=%.*s%s", (int)h->uri_len, h->uri, STR_ARG(name), retry ? " retry" : "");
     if (c == NULL)
         return;
@@ -552,6 +570,16 @@ subscribe(struct httphold *h, const struct httphold_begin *b, const struct instr
         subscribe_one(h, str_c(b->target->subs.at[i]), NULL, b->old != NULL);
 }
 
+/* OLD ends when this one is there; what both are subscribed to was never left. */
+static void
+follow(struct httphold *h, struct httphold *old)
+{
+    old->followed = true;
+    for (struct sub *s = old->hold.subs; s != NULL && log_on(LOG_INFO); s = s->next)
+        if (hold_find(&h->hold, s->channel->node.key) == NULL)
+            log_unsubscribe(old, s);
+}
+
 /* An answer is older than what has been published since: ask again at once (reliability 3.1). */
 static bool
 is_stale(struct httphold *h)
@@ -582,7 +610,12 @@ httphold_new(struct proxy *p, const struct httphold_begin *b)
     in = h->more != NULL ? &h->more->instruct : b->instruct;
     xchg_join(xchg_of(h), &xchg_user_ops, h);
     xchg_park(xchg_of(h));
+    h->group = b->x->group;
+    stats_held(p->stats, h->group, (enum stats_transport)h->hold.kind, 1);
+    stats_conn_again(p->stats, b->x->live);
     subscribe(h, b, in);
+    if (b->old != NULL)
+        follow(h, b->old);
     if (!response) {
         if (has_keep_alive(h))
             start_keep_alive(h);

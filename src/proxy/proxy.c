@@ -54,6 +54,41 @@ proxy_free(struct proxy *p)
     mem_free(p);
 }
 
+void
+proxy_set_stats(struct proxy *p, struct stats *s)
+{
+    p->stats = s;
+}
+
+struct str
+proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX])
+{
+    return xchg_peer(who, text);
+}
+
+/* A request goes to ROUTE. */
+static void
+count_request(struct proxy *p, struct xchg *x, const struct clientreq *req, const struct route *route)
+{
+    const struct http1_head *head = xchg_head(x);
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX);
+    struct stats_conn c = {.who = x, .secure = x->secure};
+    if (p->stats == NULL)
+        return;
+    if (route->explicit_id && route->slot <= UINT16_MAX) {
+        c.slot = route->slot;
+        c.route = route->id;
+    }
+    rewrite_client_address(p, req, &address);
+    if (address.len > 0)
+        c.address = buf_str(&address);
+    x->group = (uint16_t)c.slot;
+    x->live = stats_conn_start(p->stats, &c);
+    stats_add(p->stats, c.slot, STATS_CLIENT_HEADER_RECEIVED,
+              head->method.len + head->target.len + headers_size(&head->headers));
+    buf_clear(&address);
+}
+
 static bool
 is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
 {
@@ -167,8 +202,10 @@ proxy_request(void *arg, struct xchg *x)
         no_route(p, x, &req);
     else if (!may_ask(route, &req))
         refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
-    else
+    else {
+        count_request(p, x, &req, route);
         exchange_begin(p, x, &req, buf_str(&body), route);
+    }
     buf_clear(&body);
 }
 
@@ -201,6 +238,5 @@ proxy_recover(struct proxy *p)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    (void)p, (void)id;
-    return false; /* ids are given out with the stats messages */
+    return stats_conn_exists(p->stats, id); /* ids are given out with the stats messages */
 }

@@ -279,6 +279,32 @@ put_forwarded_for(struct proxy *p, const struct route *route, const struct clien
     buf_clear(&result);
 }
 
+void
+rewrite_client_address(const struct proxy *p, const struct clientreq *c, struct buf *out)
+{
+    const struct config_list *rules = c->trusted ? &p->config->x_forwarded_for_trusted : &p->config->x_forwarded_for;
+    bool believed = c->trusted;
+    struct buf b = BUF_INIT(65536);
+    struct str values, first;
+    if ((!believed && rules->n == 0) || !headers_has(&c->headers, STR("X-Forwarded-For")))
+        return;
+    headers_join(&c->headers, STR("X-Forwarded-For"), &b);
+    values = buf_str(&b);
+    for (unsigned i = 0; i < rules->n; i++) {
+        struct str rule = str_c(rules->at[i]);
+        uint64_t n;
+        if (str_starts(rule, STR("truncate:")) && str_u64(str_from(rule, 9), &n) == 0) {
+            values = keep_last(values, n);
+            believed = true;
+        } else if (!str_eq(rule, STR("append"))) {
+            break;
+        }
+    }
+    if (believed && str_split(&values, ',', &first))
+        buf_adds(out, str_trim(first));
+    buf_clear(&b);
+}
+
 static void
 put_forwarded_proto(struct proxy *p, const struct clientreq *c, struct headers *out)
 {

@@ -15,6 +15,8 @@ void rewrite_request(struct proxy *p, const struct route *route, const struct cl
                      struct headers *out);
 /* The response headers for the client: hop-by-hop and framing left out. Views. */
 void rewrite_response(const struct headers *from, struct headers *out);
+/* Append the client's address as a proxy that the operator trusts has forwarded it; nothing where there is none. */
+void rewrite_client_address(const struct proxy *p, const struct clientreq *c, struct buf *out);
 /* Is the request one of a proxy that we trust? (proxying 5) */
 bool rewrite_trusted(struct proxy *p, const struct headers *h);
 

@@ -201,6 +201,8 @@ channels_subscribe(struct channels *t, struct hold *h, struct str name)
     h->n_subs++;
     s->at[s->n++] = sub;
     s->live++;
+    if (t->ops.on_count != NULL)
+        t->ops.on_count(t->arg, ch, h->kind);
     return sub;
 }
 
@@ -245,6 +247,8 @@ channels_unsubscribe(struct sub *sub)
     }
     if (sub->actions > 0)
         ch->table->ops.on_dropped(ch->table->arg, sub);
+    if (ch->table->ops.on_count != NULL)
+        ch->table->ops.on_count(ch->table->arg, ch, kind);
     sub_set_prev_id(sub, str_of(NULL, 0));
     mem_free(sub->more);
     sub_free(sub);

@@ -29,6 +29,8 @@ struct fanout {
     struct loop *loop;   /* borrowed */
     struct limit *limit; /* owned */
     struct task task;
+    struct stats *stats;    /* borrowed; NULL: nothing is counted */
+    int block_size;         /* > 0: blocks are counted */
     struct list busy;       /* of outbox; in turn */
     struct outbox *current; /* being worked on */
     size_t messages, bytes; /* on their way in all outboxes */
@@ -36,6 +38,20 @@ struct fanout {
     void (*on_full)(void *arg, bool full); /* NULL: nobody waits */
     void *on_full_arg;
 };
+
+/* Deliveries that were made one after the other, to holds that count in one group, of the same messages: counted
+ * together. */
+struct run {
+    unsigned group;
+    unsigned first; /* of the messages */
+    unsigned n;     /* deliveries of each */
+};
+
+static inline unsigned
+group_of(const struct sub *sub)
+{
+    return sub->hold->route != NULL ? sub->hold->route->slot : 0;
+}
 
 /* What a hold is given through its filters; references. */
 struct passed {
@@ -54,7 +70,30 @@ hand_over(struct sub *sub, struct passed *p)
 }
 
 static void
-deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
+count_sent(struct fanout *f, unsigned group, struct msg *const *msgs, unsigned n_msgs, unsigned n)
+{
+    enum format_kind kind = msgs[0]->format->kind;
+    stats_add(f->stats, group, STATS_SENT + kind, (uint64_t)n_msgs * n);
+    for (unsigned i = 0; i < n_msgs && f->block_size > 0; i++)
+        stats_add(f->stats, group, STATS_BLOCKS_SENT,
+                  (uint64_t)msg_blocks(msgs[i]->item, msgs[i]->format, f->block_size) * n);
+}
+
+/* NOW: us; about when the last of them was written. */
+static void
+count_run(struct fanout *f, const struct outbox *ob, struct run *run, uint64_t now)
+{
+    unsigned n_msgs = ob->pass - run->first;
+    if (f->stats != NULL && run->n > 0 && n_msgs > 0) {
+        count_sent(f, run->group, ob->msgs + run->first, n_msgs, run->n);
+        stats_delivered(f->stats, run->group, (enum stats_transport)ob->kind, now - ob->msgs[run->first]->at,
+                        n_msgs * run->n);
+    }
+    run->n = 0;
+}
+
+static void
+deliver_filtered(struct fanout *f, struct sub *sub, struct msg *const *msgs, unsigned n)
 {
     struct passed p = {.n = 0};
     struct hold *h = sub->hold; /* its memory stays until the turn ends; closed, it has no subs */
@@ -63,6 +102,8 @@ deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
         enum filter_result result = filter_message(sub, msgs[i], &p.msgs[p.n], &e);
         if (result == FILTER_PASS)
             p.n++;
+        else
+            stats_add(f->stats, group_of(sub), STATS_DROPPED_FILTER, 1);
         if (p.n < countof(p.msgs) && (result != FILTER_FAIL || h->ops->unfiltered == NULL))
             continue;
         hand_over(sub, &p);
@@ -79,18 +120,21 @@ deliver_filtered(struct sub *sub, struct msg *const *msgs, unsigned n)
 
 /* CHECK: some of the messages are for certain filters only. */
 static inline void
-deliver(struct sub *sub, struct msg *const *msgs, unsigned n, bool check)
+deliver(struct fanout *f, struct sub *sub, struct msg *const *msgs, unsigned n, bool check)
 {
     if ((check || (sub->more != NULL && sub->more->n_filters > 0)) && !sub->hold->filters_itself)
-        deliver_filtered(sub, msgs, n);
+        deliver_filtered(f, sub, msgs, n);
     else
         sub->hold->ops->deliver(sub, msgs, n);
 }
 
 static void
-deliver_limited(struct sub *sub, struct msg *m)
+deliver_limited(void *arg, struct sub *sub, struct msg *m)
 {
-    deliver(sub, &m, 1, m->format->content_filters != NULL);
+    struct fanout *f = arg;
+    unsigned group = group_of(sub);
+    deliver(f, sub, &m, 1, m->format->content_filters != NULL);
+    stats_delivered(f->stats, group, (enum stats_transport)m->format->kind, clock_exact_us() - m->at, 1);
 }
 
 static void
@@ -177,6 +221,8 @@ static bool
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
 {
     struct subs *s = &ob->channel->subs[ob->kind];
+    struct run run = {.n = 0};
+    uint64_t now = deadline - SLICE_US;
     unsigned done = 0;
     while (ob->n > 0) {
         uint32_t end;
@@ -191,14 +237,26 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
                 continue;
             while (ob->marks[ob->first] <= i)
                 ob->first++;
-            deliver(sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
+            if (run.first != ob->first || run.group != group_of(sub)) {
+                count_run(f, ob, &run, now);
+                run = (struct run){.group = group_of(sub), .first = ob->first};
+            }
+            run.n++;
+            deliver(f, sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
             if (ob->channel == NULL) {
+                count_run(f, ob, &run, now);
                 outbox_free(f, ob);
                 return true;
             }
-            if (++done % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
-                return false;
+            if (++done % CHECK_EVERY == 0) {
+                now = clock_exact_us();
+                count_run(f, ob, &run, now);
+                if (now >= deadline)
+                    return false;
+            }
         }
+        now = clock_exact_us();
+        count_run(f, ob, &run, now);
         end_pass(f, ob);
     }
     subs_settle(ob->channel, ob->kind);
@@ -235,7 +293,8 @@ fanout_new(struct loop *l, const struct limit_settings *limits)
 {
     struct fanout *f = mem_zalloc(sizeof *f);
     f->loop = l;
-    f->limit = limit_new(l, limits, deliver_limited);
+    f->limit = limit_new(l, limits, deliver_limited, f);
+    f->block_size = limits->block_size;
     task_init(&f->task, on_task);
     list_init(&f->busy);
     return f;
@@ -252,6 +311,12 @@ fanout_free(struct fanout *f)
     }
     limit_free(f->limit);
     mem_free(f);
+}
+
+void
+fanout_set_stats(struct fanout *f, struct stats *s)
+{
+    f->stats = s;
 }
 
 static void
@@ -276,6 +341,15 @@ add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct 
     count(f, m);
 }
 
+static void
+add_limited(struct fanout *f, struct sub *sub, struct msg *m)
+{
+    if (f->stats != NULL)
+        count_sent(f, group_of(sub), &m, 1, 1);
+    if (!limit_add(f->limit, sub, m))
+        stats_add(f->stats, group_of(sub), STATS_DROPPED_RATE, 1);
+}
+
 void
 fanout_item(struct fanout *f, struct channel *ch, struct item *item)
 {
@@ -289,7 +363,7 @@ fanout_item(struct fanout *f, struct channel *ch, struct item *item)
             add_message(f, ch, kind, m);
         } else {
             for (uint32_t i = 0; i < s->n; i++)
-                limit_add(f->limit, s->at[i], m);
+                add_limited(f, s->at[i], m);
         }
         msg_unref(m);
     }

@@ -26,7 +26,8 @@ struct bucket {
 struct limit {
     struct loop *loop; /* borrowed */
     struct limit_settings settings;
-    void (*deliver)(struct sub *sub, struct msg *m);
+    void (*deliver)(void *arg, struct sub *sub, struct msg *m);
+    void *arg;
     struct bucket **buckets; /* by route slot; owned, NULL entries */
     unsigned n_buckets;
     unsigned next;  /* the bucket whose turn is first */
@@ -72,7 +73,7 @@ run_bucket(struct limit *l, struct bucket *b)
         sub->actions--;
         l->waiting--;
         action_free(b, a);
-        l->deliver(sub, m);
+        l->deliver(l->arg, sub, m);
         msg_unref(m);
     }
 }
@@ -93,12 +94,14 @@ on_timer(struct timer *t)
 }
 
 struct limit *
-limit_new(struct loop *loop, const struct limit_settings *settings, void (*deliver)(struct sub *sub, struct msg *m))
+limit_new(struct loop *loop, const struct limit_settings *settings,
+          void (*deliver)(void *arg, struct sub *sub, struct msg *m), void *arg)
 {
     struct limit *l = mem_zalloc(sizeof *l);
     l->loop = loop;
     l->settings = *settings;
     l->deliver = deliver;
+    l->arg = arg;
     timer_init(&l->timer, on_timer);
     return l;
 }
@@ -164,15 +167,11 @@ drop(struct limit *l, struct bucket *b, const struct route *route)
 static unsigned
 weight_of(const struct limit *l, const struct msg *m)
 {
-    uint64_t size = m->item->size >= 0 ? (uint64_t)m->item->size : m->format->content_len, block;
-    if (l->settings.block_size <= 0)
-        return 1;
-    block = (uint64_t)l->settings.block_size;
-    size = (size + block - 1) / block;
-    return size < 1 ? 1 : size > INT32_MAX ? INT32_MAX : (unsigned)size;
+    unsigned n = l->settings.block_size > 0 ? msg_blocks(m->item, m->format, l->settings.block_size) : 1;
+    return n > 0 ? n : 1;
 }
 
-void
+bool
 limit_add(struct limit *l, struct sub *sub, struct msg *m)
 {
     struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
@@ -180,7 +179,7 @@ limit_add(struct limit *l, struct sub *sub, struct msg *m)
     struct action *a;
     if (l->settings.hwm > 0 && b->queued + weight > l->settings.hwm) {
         drop(l, b, sub->hold->route);
-        return;
+        return false;
     }
     a = mem_alloc(sizeof *a);
     a->sub = sub;
@@ -192,6 +191,7 @@ limit_add(struct limit *l, struct sub *sub, struct msg *m)
     l->waiting++;
     if (!timer_is_set(&l->timer))
         loop_timer(l->loop, &l->timer, 0);
+    return true;
 }
 
 void

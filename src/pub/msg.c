@@ -1,5 +1,6 @@
 #include "pub/msg.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "proto/http1.h"
 
@@ -22,6 +23,7 @@ render(struct item *item, const struct format *f, struct str content, bool copie
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
+    m->at = 0;
     m->payload = content;
     m->framed = str_of(NULL, 0);
     if (room == 0)
@@ -39,11 +41,21 @@ render(struct item *item, const struct format *f, struct str content, bool copie
 struct msg *
 msg_new(struct item *item, enum format_kind kind)
 {
-    return render(item, item->formats[kind], format_content(item->formats[kind]), false);
+    struct msg *m = render(item, item->formats[kind], format_content(item->formats[kind]), false);
+    m->at = clock_exact_us();
+    return m;
 }
 
 struct msg *
 msg_rewrite(const struct msg *m, struct str content)
 {
     return render(m->item, m->format, content, true);
+}
+
+unsigned
+msg_blocks(const struct item *item, const struct format *f, int block_size)
+{
+    uint64_t size = item->size >= 0 ? (uint64_t)item->size : f->content_len, block = (uint64_t)block_size;
+    uint64_t n = size / block + (size % block > 0);
+    return n > INT32_MAX ? INT32_MAX : (unsigned)n;
 }

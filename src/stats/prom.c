@@ -87,8 +87,8 @@ put_gauges(const struct text *t)
 }
 
 static void
-put_histogram(const struct text *t, const struct stats_group *g, const char *name, const char *label,
-              const char *value, const struct stats_histogram *h)
+put_histogram(const struct text *t, const struct stats_group *g, const char *name, const char *label, const char *value,
+              const struct stats_histogram *h)
 {
     char full[64];
     uint64_t n = 0;

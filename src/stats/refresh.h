@@ -10,8 +10,8 @@
 #include "stats/live.h"
 
 struct refresh {
-    struct loop *loop;       /* borrowed */
-    const struct live *live; /* borrowed */
+    struct loop *loop;                                            /* borrowed */
+    const struct live *live;                                      /* borrowed */
     void (*cb)(void *arg, uint32_t number, struct live_entry *e); /* adds and removes nothing */
     void *arg;
     uint32_t period; /* s, at least 1 */

@@ -103,7 +103,8 @@ add_counters(const struct stats_parts *p, const struct stats_group *g, json_t *f
         do {
             n += g->n[i] - g->interval->reported[i];
             i++;
-        } while (key != NULL && i < STATS_COUNTERS && counters[i].report != NULL && strcmp(counters[i].report, key) == 0);
+        } while (key != NULL && i < STATS_COUNTERS && counters[i].report != NULL &&
+                 strcmp(counters[i].report, key) == 0);
         if (key == NULL || (first == STATS_RECEIVED && g->id != NULL))
             continue;
         if ((first == STATS_BLOCKS_RECEIVED || first == STATS_BLOCKS_SENT) && (n == 0 || p->settings.block_size == 0))

@@ -4,7 +4,7 @@
 #include "stats/parts.h"
 
 /* us; the last bucket of a histogram has no bound */
-static const uint32_t bounds[STATS_BUCKETS] = {100,   250,   500,    1000,   2500,   5000,    10000,   25000,
+static const uint32_t bounds[STATS_BUCKETS] = {100,   250,    500,    1000,   2500,    5000,    10000,   25000,
                                                50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
 
 static const char *const transports[STATS_TRANSPORTS] = {"http-response", "http-stream", "ws-message"};

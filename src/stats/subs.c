@@ -69,7 +69,7 @@ go(struct stats_parts *p, struct live_entry *e, enum stats_transport mode)
     if ((e->flags & ANNOUNCED << mode) == 0)
         return;
     send_sub(p, e, mode, false);
-    e->flags &= (uint16_t)~((ANNOUNCED | DIRTY) << mode);
+    e->flags &= (uint16_t) ~((ANNOUNCED | DIRTY) << mode);
 }
 
 void
@@ -116,13 +116,13 @@ settle(struct stats_parts *p, struct live_entry *e)
     for (enum stats_transport mode = 0; mode < STATS_TRANSPORTS; mode++)
         if (e->flags & DIRTY << mode)
             send_sub(p, e, mode, true);
-    e->flags &= (uint16_t)~(DIRTY * 7);
+    e->flags &= (uint16_t) ~(DIRTY * 7);
     if (e->flags & LINGERING) {
         if (clock_now() / 1000 < e->value)
             return true;
         go(p, e, STATS_HTTP_RESPONSE);
     }
-    e->flags &= (uint16_t)~(QUEUED | LINGERING);
+    e->flags &= (uint16_t) ~(QUEUED | LINGERING);
     return false;
 }
 

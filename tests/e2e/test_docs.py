@@ -228,6 +228,12 @@ def test_manual_pages_name_every_option_key_and_property(target):
         assert missing == [], page
 
 
+def test_manual_page_has_the_keys_of_the_document():
+    keys = subprocess.run(["tests/tools/keys-mdoc.sh"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True).stdout
+    page = (MANUAL / "pushpind.conf.5").read_text()
+    assert page.partition('.\\" keys\n')[2].partition('.\\" end of keys\n')[0] == keys, "tests/tools/keys-mdoc.sh --write"
+
+
 def test_configuration_document_says_what_the_help_says(target):
     usage = subprocess.run([target.binary, "--help"], stdout=subprocess.PIPE, text=True).stdout
     text = (TOP / "docs" / "configuration.md").read_text()

@@ -117,6 +117,7 @@ def test_help_names_every_option(pushpind, option):
     (["--port=0"], "port must be greater than or equal to 1"),
     (["--port", "x"], "port must be greater than or equal to 1"),
     (["--id=-1"], "id must be greater than or equal to 0"),
+    (["--id=99999"], "id must be less than or equal to 6553"),
     (["--loglevel=-1"], "log level must be greater than or equal to 0"),
     (["--loglevel=2,"], "log level component cannot be empty"),
     (["--loglevel=2,:1"], "log level component name cannot be empty"),
@@ -126,6 +127,11 @@ def test_bad_option_is_refused_with_the_usage(pushpind, args, text):
     r = pushpind(*args)
     assert r.returncode == 1 and r.stdout == ""
     assert r.stderr.startswith("error: %s\n\nUsage: pushpind [options]\n" % text)
+
+
+def test_argument_that_is_no_option_is_ignored_with_a_warning(pushpind, config):
+    r = pushpind("--config=" + config(), "--check", "somewhere")
+    assert (r.returncode, r.stderr) == (0, "warning: argument 'somewhere' is ignored\n")
 
 
 # what refuses a start
@@ -225,7 +231,7 @@ def test_long_poll_gets_its_timeout_response(server, origin):
     ch = unique()
     with server.client() as c:
         c.send_request("GET", origin.serve(hold("response", ch, body="nothing yet\n")))
-        server.wait_subscribed(ch)
+        server.wait_log("subscribe .*channel=" + ch)
         os.kill(server.pid, signal.SIGTERM)
         r = c.read_response()
         assert (r.status, r.body) == (200, b"nothing yet\n")

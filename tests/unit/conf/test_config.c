@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/config.h"
+#include "conf/configkeys.h"
 #include "conf/configload.h"
 
 #include <stdio.h>
@@ -484,6 +485,58 @@ TEST(shipped_file_is_what_the_table_says)
     CHECK_STR(str_c(logged()), "");
 }
 
+/* the table of keys in the document */
+
+static const char keys_begin[] = "<!-- keys: written by tests/unit/conf/test_config.c -->\n";
+static const char keys_end[] = "<!-- end of keys -->\n";
+
+static void
+put_key_table(FILE *f)
+{
+    const char *section = "";
+    for (unsigned i = 0; i < config_keys_n; i++) {
+        const struct config_key *k = &config_keys[i];
+        if (k->help == NULL)
+            continue;
+        if (strcmp(section, k->section) != 0)
+            fprintf(f, "\n### [%s]\n\n| key | default | |\n| --- | --- | --- |\n", section = k->section);
+        fprintf(f, "| `%s` | ", k->name);
+        fprintf(f, *k->value != '\0' ? "`%s`" : "%s", k->value);
+        fprintf(f, " | %s%s |\n", k->help, k->when == AT_RELOAD ? " (reload)" : "");
+    }
+    fputc('\n', f);
+}
+
+/* As above. After a change of the table: PRINT_KEYS=docs/configuration.md build/unit/... */
+TEST(document_lists_the_keys_of_the_table)
+{
+    const char *print = getenv("PRINT_KEYS");
+    static char text[131072];
+    FILE *f = fopen("docs/configuration.md", "r");
+    char *begin, *end, *want = NULL;
+    size_t n;
+    CHECK(f != NULL);
+    n = fread(text, 1, sizeof text - 1, f);
+    text[n] = '\0';
+    fclose(f);
+    begin = strstr(text, keys_begin);
+    end = strstr(text, keys_end);
+    CHECK(begin != NULL && end != NULL);
+    f = open_memstream(&want, &n);
+    fwrite(text, 1, (size_t)(begin + strlen(keys_begin) - text), f);
+    put_key_table(f);
+    fputs(end, f);
+    fclose(f);
+    if (print != NULL) {
+        f = fopen(print, "w");
+        fputs(want, f);
+        fclose(f);
+    } else if (strcmp(text, want) != 0) {
+        fail_msg("docs/configuration.md does not list the keys of the table; see PRINT_KEYS");
+    }
+    free(want);
+}
+
 static int
 remove_log(void **state)
 {
@@ -512,6 +565,7 @@ main(void)
         cmocka_unit_test(bad_options_are_refused_in_the_words_of_pushpin),
         cmocka_unit_test(file_is_found_and_its_include_fills_gaps),
         cmocka_unit_test(shipped_file_is_what_the_table_says),
+        cmocka_unit_test(document_lists_the_keys_of_the_table),
     };
     int fd = mkstemp(log_path);
     if (fd < 0 || close(fd) != 0 || log_open(log_path, &e) != 0)

@@ -36,7 +36,7 @@ on_dropped(void *arg, struct sub *sub)
 static void
 begin(unsigned linger, bool update_on_first)
 {
-    static const struct channels_ops ops = {on_first, on_last, on_dropped};
+    static const struct channels_ops ops = {.on_first = on_first, .on_last = on_last, .on_dropped = on_dropped};
     struct channels_settings settings = {linger, update_on_first};
     memset(&seen, 0, sizeof seen);
     clock_fake(1000000);

@@ -21,7 +21,7 @@ on_dropped(void *arg, struct sub *sub)
 static void
 begin_limited(int rate)
 {
-    static const struct channels_ops ops = {NULL, on_last, on_dropped};
+    static const struct channels_ops ops = {.on_last = on_last, .on_dropped = on_dropped};
     struct channels_settings settings = {0, false};
     struct limit_settings limits = {rate, 0, 0};
     clock_fake(1000000);

@@ -7,8 +7,9 @@ static struct routes *routes;
 static unsigned delivered;
 
 static void
-deliver(struct sub *sub, struct msg *m)
+deliver(void *arg, struct sub *sub, struct msg *m)
 {
+    CHECK(arg == &delivered);
     delivered++;
     sub->hold->ops->deliver(sub, &m, 1);
 }
@@ -23,7 +24,7 @@ on_dropped(void *arg, struct sub *sub)
 static void
 begin(int rate, int hwm, int block_size)
 {
-    static const struct channels_ops ops = {NULL, NULL, on_dropped};
+    static const struct channels_ops ops = {.on_dropped = on_dropped};
     static const char *const lines[] = {"a.com,id=first test", "b.com,id=second test", "* test"};
     struct channels_settings channel_settings = {0, false};
     struct limit_settings settings = {rate, hwm, block_size};
@@ -35,7 +36,7 @@ begin(int rate, int hwm, int block_size)
     channels_listen(channels, &ops, NULL);
     routes = routes_new(NULL, lines, 3);
     CHECK_INT(routes_load(routes, NULL), 0);
-    limit = limit_new(loop, &settings, deliver);
+    limit = limit_new(loop, &settings, deliver, &delivered);
 }
 
 static void

@@ -16,7 +16,7 @@ on_last(void *arg, struct channel *ch)
 static void
 begin(int id_cache_ttl)
 {
-    static const struct channels_ops ops = {NULL, on_last, NULL};
+    static const struct channels_ops ops = {.on_last = on_last};
     struct channels_settings channel_settings = {60, false};
     struct limit_settings limits = {0, 0, 0};
     struct publish_settings settings = {id_cache_ttl, 5000};

@@ -26,7 +26,7 @@ on_last(void *arg, struct channel *ch)
 static void
 begin(void)
 {
-    static const struct channels_ops ops = {NULL, on_last, NULL};
+    static const struct channels_ops ops = {.on_last = on_last};
     struct channels_settings settings = {0, false};
     sent[0] = '\0';
     clock_fake(1000000);

@@ -1,0 +1,132 @@
+#include "main/numbers.h"
+
+#include "base/log.h"
+#include "client/h1server.h"
+#include "ctl/control.h"
+#include "ctl/metrics.h"
+#include "io/listener.h"
+#include "proxy/proxy.h"
+
+enum { METRICS_TIMEOUT_S = 30 };
+
+/* stats */
+
+static unsigned
+subscribers(const void *channel, enum stats_transport mode, struct str *name)
+{
+    const struct channel *ch = channel;
+    *name = ch->node.key;
+    return channel_receivers(ch, (enum format_kind)mode);
+}
+
+void
+numbers_count(struct numbers *n, struct channel *ch, enum format_kind kind)
+{
+    stats_sub(n->stats, &ch->counted, ch, (enum stats_transport)kind, channel_receivers(ch, kind));
+}
+
+static void
+tell_sub(struct channel *ch, void *arg)
+{
+    for (int kind = 0; kind < FORMAT_KINDS; kind++)
+        numbers_count(arg, ch, kind);
+}
+
+static void
+tell_subs(void *arg)
+{
+    struct numbers *n = arg;
+    if (n->channels != NULL)
+        channels_each(n->channels, tell_sub, n);
+}
+
+int
+numbers_open(struct numbers *n, struct loop *l, struct zcontext *z, const struct config *c, struct err *e)
+{
+    static const struct stats_ops ops = {proxy_peer, subscribers, tell_subs};
+    struct stats_settings settings = {.spec = c->stats_spec,
+                                      .ipc_mode = c->ipc_file_mode,
+                                      .json = c->stats_json,
+                                      .send_conns = c->stats_connection_send,
+                                      .conn_ttl = (unsigned)c->stats_connection_ttl,
+                                      .sub_ttl = (unsigned)c->stats_subscription_ttl,
+                                      .sub_linger = (unsigned)c->subscription_linger,
+                                      .report_interval = c->stats_report_interval,
+                                      .block_size = (unsigned)c->message_block_size};
+    n->stats = stats_new(l, z, &settings, &ops, n, e);
+    return n->stats != NULL ? 0 : -1;
+}
+
+/* metrics */
+
+static void
+on_scraper(void *arg, int fd)
+{
+    struct numbers *n = arg;
+    h1server_accept(n->scrapers, fd);
+    listener_pause(n->listener, h1server_count(n->scrapers) >= METRICS_CONNECTIONS_MAX);
+}
+
+static void
+on_closed(void *arg)
+{
+    struct numbers *n = arg;
+    if (n->listener != NULL)
+        listener_pause(n->listener, false);
+}
+
+static void
+on_request(void *arg, struct xchg *x)
+{
+    struct numbers *n = arg;
+    metrics_request(n->metrics, x);
+}
+
+static const struct h1server_ops scraper_ops = {on_request, control_bad_text, on_closed};
+
+int
+numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, struct err *e)
+{
+    struct h1server_settings settings = {.max_head = METRICS_HEAD_MAX,
+                                         .idle_timeout = METRICS_TIMEOUT_S,
+                                         .activity_timeout = METRICS_TIMEOUT_S,
+                                         .allow_no_host = true};
+    struct listener_spec spec = {.addr = c->prometheus_addr, .port = (uint16_t)c->prometheus_port, .mode = -1};
+    if (spec.addr == NULL)
+        return 0;
+    if (str_starts(str_c(spec.addr), STR("ipc://")))
+        spec = (struct listener_spec){.path = spec.addr + 6, .mode = c->ipc_file_mode};
+    n->listener = listener_new(l, &spec, on_scraper, n, e);
+    if (n->listener == NULL) {
+        err_prefix(e, "unable to bind to prometheus port: ");
+        return -1;
+    }
+    n->metrics = metrics_new(n->stats, c->prometheus_prefix);
+    n->scrapers = h1server_new(l, &settings, &scraper_ops, n);
+    log_info("metrics server: %s", listener_name(n->listener));
+    return 0;
+}
+
+/* the end */
+
+void
+numbers_stop(struct numbers *n)
+{
+    if (n->listener != NULL)
+        listener_free(n->listener);
+    n->listener = NULL;
+    if (n->scrapers != NULL)
+        h1server_shutdown(n->scrapers);
+}
+
+void
+numbers_close(struct numbers *n)
+{
+    numbers_stop(n);
+    if (n->scrapers != NULL)
+        h1server_free(n->scrapers);
+    if (n->metrics != NULL)
+        metrics_free(n->metrics);
+    if (n->stats != NULL)
+        stats_free(n->stats);
+}

@@ -1,0 +1,29 @@
+/* numbers.h - the part of the daemon that counts: stats, wired to the channels, and the metrics port. */
+#ifndef MAIN_NUMBERS_H
+#define MAIN_NUMBERS_H
+
+#include "conf/config.h"
+#include "pub/channel.h"
+#include "stats/stats.h"
+
+struct numbers {
+    struct stats *stats;       /* owned */
+    struct channels *channels; /* borrowed; set once they are there */
+    /* the metrics port; NULL: not configured */
+    struct metrics *metrics;
+    struct h1server *scrapers;
+    struct listener *listener;
+};
+
+/* 0, or -1 with E set. */
+int numbers_open(struct numbers *n, struct loop *l, struct zcontext *z, const struct config *c, struct err *e);
+int numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, struct err *e);
+/* No more scrapers. */
+void numbers_stop(struct numbers *n);
+/* What was opened, as far as it came; all who count have gone before. */
+void numbers_close(struct numbers *n);
+
+/* A channel's number of clients of a kind has changed. */
+void numbers_count(struct numbers *n, struct channel *ch, enum format_kind kind);
+
+#endif
