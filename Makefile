@@ -32,7 +32,9 @@ LINT_DEPS = clang-format clang-tidy
 
 # what of tests/conformance the product supports so far; FILE_further goes with each FILE (none named: all)
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
-                    test_publish_zmq test_cli test_sequencing test_routes_reload test_stats test_commands
+                    test_publish_zmq test_cli test_sequencing test_routes_reload test_stats test_commands \
+                    test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
+                    test_unix test_cross_origin
 PYTEST_ARGS = -n 2 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
