@@ -189,7 +189,7 @@ deflater_for(struct wsconn *c, const struct ws_piece *p)
     if (!p->first || !p->last) {
         struct wsconn_more *m = need_more(c);
         if (m->deflater == NULL)
-            m->deflater = wsdeflater_new(c->bits);
+            m->deflater = wsdeflater_new(c->bits, true);
         return m->deflater;
     }
     if (s->spare != NULL && wsdeflater_bits(s->spare) != c->bits) {
@@ -197,7 +197,7 @@ deflater_for(struct wsconn *c, const struct ws_piece *p)
         s->spare = NULL;
     }
     if (s->spare == NULL)
-        s->spare = wsdeflater_new(c->bits);
+        s->spare = wsdeflater_new(c->bits, false);
     return s->spare;
 }
 
@@ -589,7 +589,8 @@ wsconn_start(struct ws *w, struct str input)
     start_timer(c);
     if (input.len == 0 && !c->conn.eof)
         return;
-    buf_adds(&need_more(c)->pending, input);
+    need_more(c)->pending.max += input.len;
+    buf_adds(&c->more->pending, input);
     loop_later(c->set->loop, &c->more->task);
 }
 
