@@ -32,9 +32,11 @@ LINT_DEPS = clang-format clang-tidy
 
 # what of tests/conformance the product supports so far; FILE_further goes with each FILE (none named: all)
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
-                    test_publish_zmq test_cli test_sequencing test_routes_reload test_stats test_commands \
+                    test_publish_zmq test_cli test_sequencing test_routes_reload test_tls test_unix test_stats test_commands \
                     test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
-                    test_ws_deflate test_ws_over_http test_ws_over_http_errors
+                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough \
+                    test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
+                    test_cross_origin
 PYTEST_ARGS = -n 2 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3

@@ -5,8 +5,8 @@
  *   server             <--xchg_respond | xchg_start, xchg_send ..., xchg_end | xchg_abort--  user
  *
  * The server owns the xchg. The user joins itself to it with xchg_join() inside on_request, and is parted from it by
- * answering to the end (xchg_respond, xchg_end, xchg_abort, xchg_upgrade) or by on_gone(): after either it may not use the xchg, and
- * the server calls it no more. A server for another protocol fills in another table of ops. */
+ * answering to the end (xchg_respond, xchg_end, xchg_abort, xchg_upgrade) or by on_gone(): after either it may not use
+ * the xchg, and the server calls it no more. A server for another protocol fills in another table of ops. */
 #ifndef CLIENT_XCHG_H
 #define CLIENT_XCHG_H
 
@@ -156,8 +156,8 @@ xchg_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
     return x->ops->peer(x, text);
 }
 
-/* Answer 101 with H, all its headers, and hand the connection over: it becomes TO (conn_move()), and the xchg is no more.
- * Returns what has come behind the request, for the caller to free, or NULL. */
+/* Answer 101 with H, all its headers, and hand the connection over: it becomes TO (conn_move()), and the xchg is no
+ * more. Returns what has come behind the request, for the caller to free, or NULL. */
 static inline struct buf *
 xchg_upgrade(struct xchg *x, struct str reason, const struct headers *h, struct conn *to, const struct conn_ops *ops)
 {

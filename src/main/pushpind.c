@@ -15,6 +15,7 @@
 #include "io/zsock.h"
 #include "main/numbers.h"
 #include "main/options.h"
+#include "main/ports.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
@@ -61,9 +62,8 @@ struct pushpind {
     struct proxy *proxy;
     struct h1server *clients;
     struct control *control;
-    struct h1server *publishers; /* connections to the control port */
-    struct listener **listeners; /* of clients */
-    unsigned n_listeners;
+    struct h1server *publishers;       /* connections to the control port */
+    struct ports *ports;               /* where clients come in */
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
     unsigned closed; /* clients that have left since memory was given back */
@@ -115,17 +115,22 @@ static void
 pace_listeners(struct pushpind *p)
 {
     bool full = count_clients(p) >= p->max_clients;
-    for (unsigned i = 0; i < p->n_listeners; i++)
-        listener_pause(p->listeners[i], full);
+    ports_pause(p->ports, full);
 }
 
 static void
-on_client(void *arg, int fd)
+on_client(void *arg)
 {
     struct pushpind *p = arg;
-    h1server_accept(p->clients, fd);
     if (count_clients(p) >= p->max_clients)
         pace_listeners(p);
+}
+
+static void
+on_no_descriptor(void *arg)
+{
+    struct pushpind *p = arg;
+    origin_shed(p->origin);
 }
 
 static void
@@ -177,21 +182,8 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
-    for (unsigned i = 0; i < c->n_listeners; i++) {
-        const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group};
-        if (l->tls) {
-            err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
-            return -1;
-        }
-        p->listeners[i] = listener_new(p->loop, &spec, on_client, p, e);
-        if (p->listeners[i] == NULL)
-            return -1;
-        p->n_listeners++;
-        log_info("listening on %s", listener_name(p->listeners[i]));
-    }
-    return 0;
+    p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
+    return p->ports != NULL ? 0 : -1;
 }
 
 /* publishers */
@@ -200,7 +192,7 @@ static void
 on_publisher(void *arg, int fd)
 {
     struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd);
+    h1server_accept(p->publishers, fd, NULL);
 }
 
 static void
@@ -230,7 +222,7 @@ open_control(struct pushpind *p, struct err *e)
                                          .activity_timeout = CONTROL_HEAD_S,
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1};
+    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
     p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
     p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
     if (c->push_in_http_port < 0)
@@ -420,8 +412,8 @@ on_stop_timer(struct timer *t)
 static void
 free_listeners(struct pushpind *p)
 {
-    while (p->n_listeners > 0)
-        listener_free(p->listeners[--p->n_listeners]);
+    if (p->ports != NULL)
+        ports_close(p->ports);
     if (p->control_listener != NULL)
         listener_free(p->control_listener);
     p->control_listener = NULL;
@@ -475,6 +467,7 @@ on_reload(int signo, void *arg)
     log_reopen();
     log_info("reloading");
     reload_config(p);
+    ports_reload(p->ports);
     routes_load(p->routes, NULL);
 }
 
@@ -516,11 +509,15 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
-    if (p->loop != NULL)
+    if (p->loop != NULL) {
         loop_timer_stop(p->loop, &p->stop);
+        loop_timer_stop(p->loop, &p->trim);
+    }
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
+    if (p->ports != NULL)
+        ports_free(p->ports);
     if (p->publishers != NULL)
         h1server_free(p->publishers);
     if (p->control != NULL)
@@ -557,7 +554,6 @@ end(struct pushpind *p)
     } else if (p->routes != NULL) {
         routes_free(p->routes);
     }
-    mem_free(p->listeners);
     if (p->config != NULL)
         config_free(p->config);
     mem_free(p->options.routes);
@@ -577,7 +573,7 @@ check(struct pushpind *p)
         log_err("%s", e.text);
         rc = 1;
     }
-    if (skipped > 0)
+    if (skipped > 0 || ports_check(p->config) != 0)
         rc = 1;
     puts(rc == 0 ? "configuration and routes are good" : "configuration or routes have errors, see above");
     return rc;

@@ -1,5 +1,6 @@
 #include "origin/h1client.h"
 
+#include "io/tls.h"
 #include "origin/pool.h"
 
 #include <stdio.h>
@@ -158,16 +159,21 @@ on_connected(struct conn *conn)
         c->ops->on_connected(c->user);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected};
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected, NULL};
 
 struct h1client *
-h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops, void *user)
+h1client_new(struct loop *l, const struct address *to, struct tls *tls, size_t max_head, const struct h1client_ops *ops,
+             void *user)
 {
     struct h1client *c = mem_zalloc(sizeof *c);
     if (conn_connect(&c->conn, l, to, &conn_ops) != 0) {
+        if (tls != NULL)
+            tls_free(tls);
         mem_free(c);
         return NULL;
     }
+    if (tls != NULL)
+        conn_start_tls(&c->conn, tls);
     c->ops = ops;
     c->user = user;
     c->max_head = max_head;

@@ -1,8 +1,10 @@
 #include "origin/request.h"
 
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/log.h"
 #include "io/resolver.h"
+#include "io/tls.h"
+#include "origin/failures.h"
 #include "origin/pool.h"
 #include "origin/testorigin.h"
 
@@ -10,15 +12,9 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
+    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
-    FAILED_MS = 5000,      /* how long a target that failed is tried after the others */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
-};
-
-struct failed_target {
-    struct map_node node;
-    uint64_t until; /* ms */
-    char key[];
 };
 
 struct origin {
@@ -27,9 +23,9 @@ struct origin {
     struct resolver *resolver; /* borrowed */
     struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
-    struct map failed;         /* of failed_target, by the target's text; owned */
-    struct buf head;           /* for composing requests */
-    struct buf key;            /* for composing keys of the pool */
+    struct tls_client *tls;    /* owned */
+    struct failures failures;  /* by failure_key() */
+    struct buf head, key;      /* for composing requests and keys */
 };
 
 struct request {
@@ -47,11 +43,13 @@ struct request {
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at; /* ms */
-    uint64_t sent_at;   /* us */
-    bool sent;          /* bytes of the request have been sent to this target */
-    bool retried;       /* a stale connection has been replaced */
-    bool answered;      /* on_head() was called */
+    uint64_t active_at;   /* ms */
+    uint64_t sent_at;     /* us */
+    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
+    bool waiting;         /* for a descriptor */
+    bool sent;            /* bytes of the request have been sent to this target */
+    bool retried;         /* a stale connection has been replaced */
+    bool answered;        /* on_head() was called */
     bool paused;
     bool over;
 };
@@ -62,38 +60,54 @@ static void connect_next(struct request *r);
 static void connect_target(struct request *r);
 static void send_request(struct request *r);
 
-/* targets that failed lately */
+/* targets */
 
-static bool
-failed_lately(struct origin *o, const struct target *t)
+/* The name that a target with TLS goes by: the host of the URI without its port. */
+static struct str
+server_name(const struct request *r, const struct target *t)
 {
-    struct map_node *node = map_find(&o->failed, str_c(t->text));
-    struct failed_target *f;
-    if (node == NULL)
-        return false;
-    f = container_of(node, struct failed_target, node);
-    if (clock_now() < f->until)
-        return true;
-    map_remove(&o->failed, node);
-    mem_free(f);
-    return false;
+    struct str host = t->as_host != NULL ? str_c(t->as_host) : r->spec->host;
+    ptrdiff_t end;
+    if (t->trust_connect_host && t->host != NULL)
+        return str_c(t->host);
+    if (str_starts(host, STR("["))) {
+        end = str_chr(host, ']');
+        return str_sub(host, 1, end > 0 ? (size_t)end - 1 : 0);
+    }
+    end = str_chr(host, ':');
+    return end < 0 ? host : str_sub(host, 0, (size_t)end);
 }
 
-static void
-note_failure(struct origin *o, const struct target *t)
+/* What a connection has to be the same in to be used instead of a new one to the target. Those to targets that may not
+ * be private are kept apart: nobody has looked at the addresses of others. Gone with the next call. */
+static struct str
+pool_key(struct request *r)
 {
-    struct str key = str_c(t->text);
-    struct map_node *node = map_find(&o->failed, key);
-    struct failed_target *f;
-    if (node == NULL) {
-        f = mem_alloc(sizeof *f + key.len);
-        memcpy(f->key, key.ptr, key.len);
-        f->node.key = str_of(f->key, key.len);
-        map_add(&o->failed, &f->node);
-    } else {
-        f = container_of(node, struct failed_target, node);
+    const struct target *t = r->target;
+    struct buf *b = &r->origin->key;
+    struct str name;
+    if (!t->ssl && !t->untrusted)
+        return str_c(t->text);
+    b->len = 0;
+    if (t->untrusted)
+        buf_adds(b, STR("untrusted "));
+    if (t->ssl) {
+        name = server_name(r, t);
+        buf_addf(b, "%s %.*s ", t->insecure ? "tls-insecure" : "tls", STR_ARG(name));
+        str_lower(b->ptr, b->len);
     }
-    f->until = clock_now() + FAILED_MS;
+    buf_adds(b, str_c(t->text));
+    return buf_str(b);
+}
+
+/* The same for failures. Whoever asks must not be able to make up names for them. */
+static struct str
+failure_key(struct request *r, const struct target *t)
+{
+    struct buf *b = &r->origin->key;
+    b->len = 0;
+    buf_addf(b, "%d%d %s", t->ssl, t->insecure, t->text);
+    return buf_str(b);
 }
 
 /* ending */
@@ -184,8 +198,9 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
     r->failure = failure;
     if (why != r->why)
         snprintf(r->why, sizeof r->why, "%s", why);
-    if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
-        note_failure(r->origin, r->target);
+    if (failure != REQUEST_BLOCKED && /* that depends on the route, not on the target alone */
+        !failures_note(&r->origin->failures, failure_key(r, r->target)))
+        log_info("target %s failed: %s", r->target->text, r->why);
     next_target(r);
 }
 
@@ -217,19 +232,6 @@ on_body(void *user, struct str piece)
     r->active_at = clock_now();
     count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
-}
-
-/* Connections to a target that may not be private are kept apart: nobody has looked at the addresses of others. */
-static struct str
-pool_key(const struct request *r)
-{
-    struct buf *b = &r->origin->key;
-    if (!r->target->untrusted)
-        return str_c(r->target->text);
-    b->len = 0;
-    buf_adds(b, STR("untrusted "));
-    buf_adds(b, str_c(r->target->text));
-    return buf_str(b);
 }
 
 static void
@@ -372,10 +374,15 @@ on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
     uint64_t limit, quiet;
+    if (r->waiting) {
+        r->waiting = false;
+        connect_next(r);
+        return;
+    }
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
-        snprintf(r->why, sizeof r->why, "connection timed out");
+        snprintf(r->why, sizeof r->why, "%s timed out", r->target->ssl ? "connection or TLS handshake" : "connection");
         r->failure = REQUEST_TIMEOUT;
         connect_next(r);
         return;
@@ -413,6 +420,8 @@ send_request(struct request *r)
 void
 request_send(struct request *r, struct str piece)
 {
+    if (!r->over && r->sent && r->target->kind == TARGET_TEST)
+        loop_later(r->origin->loop, &r->task);
     if (r->over || !r->sent || r->client == NULL)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
@@ -442,13 +451,46 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
+static bool
+wait_for_descriptor(struct request *r)
+{
+    struct origin *o = r->origin;
+    int error = errno;
+    pool_shed(o->pool);
+    if (r->waits_until == 0)
+        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
+    r->waiting = clock_now() < r->waits_until;
+    if (r->waiting)
+        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
+    errno = error;
+    return r->waiting;
+}
+
+static struct tls *
+start_tls(struct request *r, struct err *e)
+{
+    const struct target *t = r->target;
+    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, str_c(t->text), e);
+}
+
 static void
 connect_next(struct request *r)
 {
     struct origin *o = r->origin;
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
-        r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        struct tls *tls = NULL;
+        struct err e;
+        if (r->target->ssl && (tls = start_tls(r, &e)) == NULL) {
+            snprintf(r->why, sizeof r->why, "TLS handshake failed: %.100s", e.text);
+            break;
+        }
+        r->client = h1client_new(o->loop, a, tls, o->settings.max_head, &client_ops, r);
+        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
+            r->next_address--;
+            return;
+        }
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -515,12 +557,11 @@ take_pooled(struct request *r)
     if (r->spec->upgrade)
         return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        bool fresh = clock_now() - c->idle_since < FRESH_MS;
-        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        if (clock_now() - c->idle_since < FRESH_MS || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
-        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
     }
     return false;
 }
@@ -536,7 +577,7 @@ choose(struct request *r)
         struct target *t = &r->spec->targets[i];
         if (r->tried & (uint64_t)1 << i)
             continue;
-        if (r->spec->n_targets == 1 || !failed_lately(r->origin, t))
+        if (r->spec->n_targets == 1 || !failures_has(&r->origin->failures, failure_key(r, t)))
             return t;
         if (late == NULL)
             late = t;
@@ -551,9 +592,10 @@ answer_test(struct request *r)
     struct http1_head head;
     struct str text;
     if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
-        r->sent = true;
-        r->ops->on_ready(r); /* until it is complete, or too much */
-        loop_later(r->origin->loop, &r->task);
+        if (!r->sent) {
+            r->sent = true;
+            r->ops->on_ready(r); /* until it is complete, or too much */
+        }
         return;
     }
     if (r->spec->upgrade)
@@ -660,9 +702,10 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     o->settings = *settings;
     o->resolver = resolver;
     o->pool = pool_new(l, settings->max_idle);
-    map_init(&o->failed);
+    o->tls = tls_client_new();
+    failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
-    buf_init(&o->key, 4096);
+    buf_init(&o->key, 1 << 24);
     return o;
 }
 
@@ -678,21 +721,19 @@ origin_trim(struct origin *o)
     pool_trim(o->pool);
 }
 
-static void
-free_failed(struct map_node *node, void *arg)
+void
+origin_shed(struct origin *o)
 {
-    struct failed_target *f = container_of(node, struct failed_target, node);
-    map_remove(arg, node);
-    mem_free(f);
+    pool_shed(o->pool);
 }
 
 void
 origin_free(struct origin *o)
 {
     pool_free(o->pool);
-    map_each(&o->failed, free_failed, &o->failed);
-    map_clear(&o->failed);
+    failures_clear(&o->failures);
     buf_clear(&o->head);
     buf_clear(&o->key);
+    tls_client_free(o->tls);
     mem_free(o);
 }

@@ -262,7 +262,8 @@ find_websocket(const struct proxy *p, struct str id)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return find_websocket(p, id) != NULL || stats_conn_exists(p->stats, id); /* these are given out with stats messages */
+    return find_websocket(p, id) != NULL ||
+           stats_conn_exists(p->stats, id); /* these are given out with stats messages */
 }
 
 int

@@ -22,7 +22,9 @@ static void
 on_task(struct task *t)
 {
     struct updates *us = container_of(t, struct updates, task);
-    start(&us->urgent, us->urgent.n);
+    start(&us->urgent, BATCH);
+    if (!list_empty(&us->urgent))
+        loop_later(us->loop, t);
 }
 
 static void

@@ -1,5 +1,6 @@
-/* updates.h - when a hold's origin is asked again (spec: publishing 7, end): at once, or in its turn. Those that are
- * not urgent start a tenth of a second after the first of them was queued, at most a hundred each time. */
+/* updates.h - when a hold's origin is asked again (spec: publishing 7, end): at once, a hundred a turn
+ * of the loop, or in its time. Those that are not urgent start a tenth of a second after the first of them was queued,
+ * at most a hundred each time. */
 #ifndef PROXY_UPDATES_H
 #define PROXY_UPDATES_H
 
