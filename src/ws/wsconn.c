@@ -504,7 +504,7 @@ on_drained(struct conn *conn)
         c->ws.user_ops->on_drained(&c->ws);
 }
 
-const struct conn_ops wsconn_conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
+const struct conn_ops wsconn_conn_ops = {on_data, on_eof, on_error, on_drained, NULL, NULL};
 
 /* time */
 
