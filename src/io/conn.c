@@ -524,10 +524,11 @@ conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops)
     to->unread = to->moved = false;
     from->fd = -1;
     from->queue = NULL;
+    from->more = NULL;
     event_assign(&to->event, loop_base(to->loop), to->fd, EV_READ | EV_PERSIST, on_readable, to);
     if (!to->eof && !to->broken)
         event_add(&to->event, NULL);
-    if (to->broken)
+    if (to->broken || conn_tls(to) != NULL) /* of TLS, bytes may have been taken from the socket already */
         event_active(&to->event, EV_READ, 0);
     if (q != NULL) {
         event_del(&q->event);

@@ -75,7 +75,7 @@ msg_packed(struct msg *m)
     struct wsdeflater *d;
     if (m->packed != NULL)
         return m->packed;
-    d = wsdeflater_new(WSDEFLATE_BITS);
+    d = wsdeflater_new(WSDEFLATE_BITS, false);
     wsdeflater_put(d, m->payload, true, &out);
     wsdeflater_free(d);
     buf_init(&frame, out.len + sizeof head);
