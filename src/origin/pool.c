@@ -1,6 +1,5 @@
 #include "origin/pool.h"
 
-#include "base/clock.h"
 #include "base/map.h"
 
 enum { KEPT_AT_TRIM = 8 }; /* idle connections */

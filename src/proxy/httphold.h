@@ -48,8 +48,8 @@ struct httphold {
     struct proxy *proxy; /* borrowed */
     struct more *more;   /* owned; NULL: a plain stream */
     uint8_t state;       /* enum httphold_state */
-    uint16_t group;      /* of stats */
     bool followed;       /* by another hold, which has said what becomes of our channels */
+    uint16_t group;      /* of stats */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
 };
