@@ -11,6 +11,16 @@
 #include "stats/stats.h"
 
 struct h1server;
+struct address_range;
+struct tls_server;
+
+/* How the connections of a listening socket begin. */
+struct h1server_port {
+    struct tls_server *tls;              /* borrowed; NULL: plain */
+    bool proxy;                          /* they begin with a header of the PROXY protocol */
+    const struct address_range *trusted; /* borrowed; from whom alone it is taken */
+    unsigned n_trusted;
+};
 
 struct h1server_settings {
     size_t max_head;           /* bytes of a request's head */
@@ -34,8 +44,8 @@ struct h1server *h1server_new(struct loop *l, const struct h1server_settings *se
                               void *arg);
 /* All connections are cut. */
 void h1server_free(struct h1server *s);
-/* Take over an accepted socket. */
-void h1server_accept(struct h1server *s, int fd);
+/* Take over an accepted socket. PORT is borrowed as long as the connection lasts; NULL: plain. */
+void h1server_accept(struct h1server *s, int fd, const struct h1server_port *port);
 /* Connections open now. */
 size_t h1server_count(const struct h1server *s);
 /* No further requests: close what is idle now, and every other connection after its answer. */

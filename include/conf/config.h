@@ -7,6 +7,12 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "io/address.h"
+
+struct config_ranges {
+    struct address_range *at; /* owned */
+    unsigned n;
+};
 
 struct config_list {
     char **at; /* owned strings */
@@ -20,6 +26,7 @@ struct config_listener {
     int mode;           /* Unix: permissions, -1 when not given */
     char *user, *group; /* Unix: owned, NULL when not given */
     bool tls;
+    bool proxy_protocol; /* connections begin with its header */
 };
 
 enum { CONFIG_XFP_OFF, CONFIG_XFP_BOTH, CONFIG_XFP_PROTO_ONLY };
@@ -36,6 +43,7 @@ struct config {
     /* [runner] */
     struct config_listener *listeners; /* owned; from http_port, https_ports, local_ports */
     unsigned n_listeners;
+    struct config_ranges proxy_protocol_trusted; /* new: whose headers are taken */
     char *logdir;
     int log_level; /* the highest that any service has */
     int client_buffer_size, client_maxconn;

@@ -27,6 +27,19 @@ bool address_from(const struct sockaddr *from, uint16_t port, struct address *ou
 bool address_unix(struct str path, struct address *out);
 /* The IP address as text without port; an IPv4 address mapped to IPv6 is shown as IPv4. Empty for a Unix socket. */
 struct str address_text(const struct address *a, char text[ADDRESS_TEXT_MAX]);
+/* An IP address in the form of IPv6, IPv4 mapped to it; all zero for a Unix socket. And back, with port 0. */
+void address_ipv6(const struct address *a, unsigned char out[16]);
+void address_from_ipv6(const unsigned char ip[16], struct address *out);
+
+/* The addresses that share their first BITS with IP. */
+struct address_range {
+    unsigned char ip[16]; /* IPv4 mapped to IPv6 */
+    unsigned bits;
+};
+/* "192.0.2.0/24", "2001:db8::/32", or an address alone. 0 or -1. */
+int address_range_parse(struct str text, struct address_range *out);
+/* Is A, an IP address, one of the N ranges? */
+bool address_in_ranges(const struct address *a, const struct address_range *ranges, unsigned n);
 /* Is it an address of this machine or of a private network? (spec: routes 4.2, untrusted) */
 bool address_is_private(const struct address *a);
 /* The first address of NAME as text, asking the system: it blocks, so only before the loop runs. 0 or -1. */

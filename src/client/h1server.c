@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
-#include "io/conn.h"
+#include "client/preface.h"
+#include "io/tls.h"
 
 enum {
     LINGER_MS = 2000,  /* for the client to read our last words */
@@ -441,8 +442,27 @@ h1_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
     return conn_peer(&of_xchg(x)->conn, text);
 }
 
-static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,  h1_abort,      h1_queued,
-                                         h1_pause, h1_park, h1_head, h1_more_input, h1_peer};
+static struct buf *
+h1_upgrade(struct xchg *x, struct str reason, const struct headers *h, struct conn *to, const struct conn_ops *ops)
+{
+    struct h1conn *c = of_xchg(x);
+    struct buf *b = &c->server->head, *pending = c->pending;
+    uncork(c->server);
+    b->len = 0;
+    http1_put_status(b, 1, 101, reason);
+    for (unsigned i = 0; i < h->n; i++)
+        http1_put_header(b, h->at[i].name, h->at[i].value);
+    buf_adds(b, STR("\r\n"));
+    conn_send(&c->conn, buf_str(b));
+    x->user_ops = NULL;
+    c->pending = NULL;
+    conn_move(&c->conn, to, ops);
+    forget(c);
+    return pending;
+}
+
+static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,        h1_abort, h1_queued, h1_pause,
+                                         h1_park,  h1_head, h1_more_input, h1_peer,  h1_upgrade};
 
 /* reading */
 
@@ -656,11 +676,45 @@ static void
 on_error(struct conn *conn, const char *why)
 {
     struct h1conn *c = container_of(conn, struct h1conn, conn);
+    char peer[ADDRESS_TEXT_MAX];
+    if (conn->connecting)
+        log_debug("client from=%s: %s", conn_peer(conn, peer).ptr, why);
     end_counting(c, STATS_CLOSED_CLIENT); /* a reset is a client that has left what we sent unread */
     close_conn(c, why);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL};
+static void
+start_tls(struct h1conn *c, const struct h1server_port *port)
+{
+    struct tls *tls = tls_accept(port->tls);
+    if (tls == NULL) {
+        close_conn(c, "no memory");
+        return;
+    }
+    c->xchg.secure = true;
+    conn_start_tls(&c->conn, tls);
+}
+
+static size_t
+on_preface(struct conn *conn, void *preface, struct str data)
+{
+    struct h1conn *c = container_of(conn, struct h1conn, conn);
+    struct preface *p = preface;
+    const struct h1server_port *port = p->port;
+    char peer[ADDRESS_TEXT_MAX];
+    size_t used;
+    struct err e;
+    enum proxyproto_result r = preface_read(p, conn, data, &used, &e);
+    if (r == PROXYPROTO_BAD) {
+        log_info("connection refused from=%s: %s", conn_peer(conn, peer).ptr, e.text);
+        close_conn(c, e.text);
+    } else if (r == PROXYPROTO_DONE && port->tls != NULL) {
+        start_tls(c, port);
+    }
+    return used;
+}
+
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, NULL, on_preface};
 
 /* the server */
 
@@ -693,9 +747,11 @@ h1server_free(struct h1server *s)
 }
 
 void
-h1server_accept(struct h1server *s, int fd)
+h1server_accept(struct h1server *s, int fd, const struct h1server_port *port)
 {
     struct h1conn *c = slab_alloc(sizeof *c);
+    char peer[ADDRESS_TEXT_MAX];
+    struct err e;
     c->server = s;
     c->xchg.ops = &xchg_ops;
     c->active_at = seconds();
@@ -703,6 +759,12 @@ h1server_accept(struct h1server *s, int fd)
     set_timer(c, s->settings.idle_timeout);
     list_push_back(&s->conns, &c->in_server);
     conn_open(&c->conn, s->loop, fd, &conn_ops);
+    if (port != NULL && port->proxy && preface_begin(&c->conn, port, &e) != 0) {
+        log_info("connection refused from=%s: %s", conn_peer(&c->conn, peer).ptr, e.text);
+        close_conn(c, e.text);
+    } else if (port != NULL && port->tls != NULL && !port->proxy) {
+        start_tls(c, port);
+    }
 }
 
 size_t

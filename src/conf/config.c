@@ -134,12 +134,31 @@ set_globals(struct loading *l, const struct config_options *o)
     return 0;
 }
 
+/* Which of them expect the PROXY protocol. */
+static int
+set_proxied(struct loading *l)
+{
+    const struct config_key *k = config_key_find("runner", "proxy_protocol_ports");
+    if (set_from(l, k, KEY_PROXIED, k->section, k->name) != 0)
+        return -1;
+    for (unsigned i = 0; i < l->c->n_listeners; i++) {
+        if (l->c->listeners[i].proxy_protocol && l->c->proxy_protocol_trusted.n == 0) {
+            err_set(l->e,
+                    "proxy_protocol_trusted: with proxy_protocol_ports it has to name the addresses of the proxies");
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int
 set_listeners(struct loading *l, const struct config_options *o)
 {
     bool others = has_value(l, "runner", "https_ports") || has_value(l, "runner", "local_ports");
     if ((find(l, "runner", "http_port", NULL) != NULL || !others) &&
         set_from(l, config_key_find("runner", "http_port"), KEY_PORTS, "runner", "http_port") != 0)
+        return -1;
+    if (set_proxied(l) != 0)
         return -1;
     if (o->port != NULL) {
         struct config_listener only = {.mode = -1};

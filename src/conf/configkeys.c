@@ -59,6 +59,12 @@ const struct config_key config_keys[] = {
         "name"),
     OPT("runner", "local_ports", KEY_SOCKETS, AT_START, listeners, "", "{rundir}/{ipc_prefix}server",
         "the same for Unix sockets: list of PATH[?mode=OCTAL&user=USER&group=GROUP]"),
+    OPT("runner", "proxy_protocol_ports", KEY_ELSEWHERE, AT_START, listeners, "", "7999",
+        "those of the ports above whose connections begin with a header of the PROXY protocol: list of PORT, "
+        "ADDR:PORT, "
+        "[IPV6]:PORT"),
+    OPT("runner", "proxy_protocol_trusted", KEY_RANGES, AT_START, proxy_protocol_trusted, "", "10.0.0.0/8",
+        "from whom it is taken, all others are cut: list of ADDR, ADDR/BITS"),
     KEY("runner", "logdir", KEY_TEXT, AT_START, logdir, "log",
         "where log files are written; created if missing; relative to the current directory"),
     KEY("runner", "log_level", KEY_LEVELS, AT_RELOAD, log_level, "2",

@@ -17,6 +17,8 @@ enum key_type {
     KEY_PORTS,     /* added to the listeners */
     KEY_TLS_PORTS, /* the same, with TLS */
     KEY_SOCKETS,   /* the same, Unix sockets */
+    KEY_PROXIED,   /* marks those listeners */
+    KEY_RANGES,    /* struct config_ranges */
     KEY_ADDRESS,   /* char *; an IP address */
     KEY_METRICS,   /* prometheus_addr and prometheus_port */
     KEY_XFP,       /* int, CONFIG_XFP_* */

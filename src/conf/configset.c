@@ -116,6 +116,45 @@ add_listeners(struct config *c, enum key_type type, const struct config_list *te
     return 0;
 }
 
+/* "PORT" stands for that port of every address. */
+static int
+mark_proxied(struct config *c, const struct config_list *texts, struct err *e)
+{
+    for (unsigned i = 0; i < texts->n; i++) {
+        bool any = strchr(texts->at[i], ':') == NULL, found = false;
+        uint16_t port;
+        char *addr;
+        if (config_parse_port(str_c(texts->at[i]), &addr, &port, e) != 0)
+            return -1;
+        for (unsigned k = 0; k < c->n_listeners; k++) {
+            struct config_listener *l = &c->listeners[k];
+            if (l->addr != NULL && l->port == port && (any || strcmp(l->addr, addr) == 0))
+                found = l->proxy_protocol = true;
+        }
+        mem_free(addr);
+        if (!found) {
+            err_set(e, "'%.100s' is none of http_port and https_ports", texts->at[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+set_ranges(struct config_ranges *to, const struct config_list *texts, struct err *e)
+{
+    mem_free(to->at);
+    to->n = 0;
+    to->at = mem_zalloc((texts->n + 1) * sizeof *to->at);
+    for (unsigned i = 0; i < texts->n; i++) {
+        if (address_range_parse(str_c(texts->at[i]), &to->at[to->n++]) != 0) {
+            err_set(e, "'%.100s' is not an IP address or ADDR/BITS", texts->at[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* The types whose value is a list. */
 static int
 set_list(struct config *c, const struct config_key *k, enum key_type type, const char *raw, struct err *e)
@@ -123,7 +162,10 @@ set_list(struct config *c, const struct config_key *k, enum key_type type, const
     struct config_list list, *to = member(c, k);
     int rc = list_of(c, raw, &list, e);
     if (rc != 0 || (type != KEY_LIST && type != KEY_SPECS)) {
-        rc = rc == 0 ? add_listeners(c, type, &list, e) : -1;
+        if (rc == 0 && type == KEY_RANGES)
+            rc = set_ranges(member(c, k), &list, e);
+        else if (rc == 0)
+            rc = type == KEY_PROXIED ? mark_proxied(c, &list, e) : add_listeners(c, type, &list, e);
         config_list_clear(&list);
         return rc;
     }
@@ -228,6 +270,8 @@ config_set(struct config *c, const struct config_key *k, enum key_type type, con
     case KEY_PORTS:
     case KEY_TLS_PORTS:
     case KEY_SOCKETS:
+    case KEY_PROXIED:
+    case KEY_RANGES:
         return set_list(c, k, type, raw, e);
     default:
         text = text_of(c, raw, e);
@@ -244,4 +288,6 @@ config_unset(struct config *c, const struct config_key *k)
         set_text(member(c, k), NULL);
     else if (k->type == KEY_LIST)
         config_list_clear(member(c, k));
+    else if (k->type == KEY_RANGES)
+        mem_free(((struct config_ranges *)member(c, k))->at);
 }

@@ -82,6 +82,59 @@ address_text(const struct address *a, char text[ADDRESS_TEXT_MAX])
     return str_c(text);
 }
 
+void
+address_ipv6(const struct address *a, unsigned char out[16])
+{
+    const struct sockaddr *sa = address_sockaddr(a);
+    const unsigned char *v4 = ipv4_bytes(sa);
+    memset(out, 0, 16);
+    if (v4 != NULL) {
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, v4, 4);
+    } else if (sa->sa_family == AF_INET6) {
+        memcpy(out, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+    }
+}
+
+void
+address_from_ipv6(const unsigned char ip[16], struct address *out)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    memcpy(&in6.sin6_addr, ip, 16);
+    out->len = sizeof in6;
+    memcpy(out->bytes, &in6, sizeof in6);
+}
+
+int
+address_range_parse(struct str text, struct address_range *out)
+{
+    ptrdiff_t slash = str_chr(text, '/');
+    struct str host = slash < 0 ? text : str_sub(text, 0, (size_t)slash);
+    unsigned whole = str_chr(host, ':') >= 0 ? 128 : 32;
+    struct address a;
+    uint64_t bits = whole;
+    if (!address_literal(host, 0, &a))
+        return -1;
+    if (slash >= 0 && (str_u64(str_from(text, (size_t)slash + 1), &bits) != 0 || bits > whole))
+        return -1;
+    address_ipv6(&a, out->ip);
+    out->bits = (unsigned)bits + 128 - whole;
+    return 0;
+}
+
+bool
+address_in_ranges(const struct address *a, const struct address_range *ranges, unsigned n)
+{
+    unsigned char ip[16];
+    address_ipv6(a, ip);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned whole = ranges[i].bits / 8, rest = ranges[i].bits % 8;
+        if (memcmp(ip, ranges[i].ip, whole) == 0 && (rest == 0 || (ip[whole] ^ ranges[i].ip[whole]) >> (8 - rest) == 0))
+            return true;
+    }
+    return false;
+}
+
 bool
 address_is_private(const struct address *a)
 {

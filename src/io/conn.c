@@ -1,5 +1,4 @@
-#include "io/conn.h"
-
+#include "io/connbase.h"
 #include "io/loopbase.h"
 
 #include <errno.h>
@@ -12,15 +11,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOV = 64 };
-
-/* What the kernel did not take: a ring of pieces, and the event that tells when it takes more. */
-struct conn_queue {
-    struct event event;      /* writing */
-    size_t bytes;            /* all that waits */
-    int unread;              /* what the kernel had of ours when conn_moved() looked last */
-    unsigned first, n, cap;  /* the ring; cap is a power of two */
-    struct conn_piece *ring; /* owned; each piece has an owner */
+enum {
+    IOV = 64,
+    PREFACE_LOOK = 4096 /* bytes of a preface that are looked at in a turn */
 };
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -28,12 +21,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg);
 /* While paused, bytes that wait must not wake us over and over: once they are known an edge tells of an error behind
  * them. libevent cannot have edges for one event of a descriptor and levels for another, so while something waits to be
  * written there is no event for reading then: writing tells of errors too. */
-static void
-watch_reading(struct conn *c)
+void
+conn_watch(struct conn *c)
 {
+    const struct tls *t = conn_tls(c);
     short what = c->reading || !c->unread ? EV_READ | EV_PERSIST : EV_READ | EV_PERSIST | EV_ET;
     event_del(&c->event);
-    if (c->eof || c->broken || c->connecting || ((what & EV_ET) && c->queue != NULL))
+    if (t != NULL && t->wants_write)
+        what = EV_WRITE | EV_PERSIST;
+    if (c->eof || c->broken || (c->connecting && (t == NULL || !t->shaking)) || ((what & EV_ET) && c->queue != NULL))
         return;
     event_assign(&c->event, loop_base(c->loop), c->fd, what, on_readable, c);
     event_add(&c->event, NULL);
@@ -53,9 +49,8 @@ queue_free(struct conn *c)
     c->queue = NULL;
 }
 
-/* Nothing can be sent any more. The owner hears of it from the loop, never from within its own call. */
-static void
-break_off(struct conn *c)
+void
+conn_break_off(struct conn *c)
 {
     if (c->broken)
         return;
@@ -64,8 +59,8 @@ break_off(struct conn *c)
     event_active(&c->event, EV_READ, 0);
 }
 
-static void
-queue_consume(struct conn_queue *q, size_t written)
+void
+conn_queue_consume(struct conn_queue *q, size_t written)
 {
     q->bytes -= written;
     while (written > 0) {
@@ -100,11 +95,21 @@ queue_flush(struct conn *c)
         if (written < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         c->moved = true;
-        queue_consume(q, (size_t)written);
+        conn_queue_consume(q, (size_t)written);
         if ((size_t)written < wanted)
             return 0;
     }
     return 0;
+}
+
+/* Nothing more will be sent. */
+static void
+say_end(struct conn *c)
+{
+    if (conn_tls(c) != NULL && conn_tls_say_end(c) != 0)
+        conn_queue_open(c); /* empty; to be called again */
+    else
+        shutdown(c->fd, SHUT_WR);
 }
 
 static void
@@ -113,33 +118,40 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     (void)fd, (void)what;
     loop_woke(c->loop);
-    if (queue_flush(c) != 0) {
-        break_off(c);
+    if ((conn_tls(c) != NULL ? conn_tls_flush(c) : queue_flush(c)) != 0) {
+        conn_break_off(c);
         return;
     }
     if (c->queue->n > 0)
         return;
     queue_free(c);
     if (c->unread)
-        watch_reading(c);
+        conn_watch(c);
     if (c->lingering)
-        shutdown(c->fd, SHUT_WR);
+        say_end(c);
     else if (c->ops->on_drained != NULL)
         c->ops->on_drained(c);
+}
+
+struct conn_queue *
+conn_queue_open(struct conn *c)
+{
+    struct conn_queue *q = c->queue;
+    if (q != NULL)
+        return q;
+    q = c->queue = mem_zalloc(sizeof *q);
+    event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+    if (c->unread)
+        conn_watch(c);
+    if (!c->connecting)
+        event_add(&q->event, NULL);
+    return q;
 }
 
 static void
 queue_add(struct conn *c, struct str bytes, struct shared *owner)
 {
-    struct conn_queue *q = c->queue;
-    if (q == NULL) {
-        q = c->queue = mem_zalloc(sizeof *q);
-        event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
-        if (c->unread)
-            watch_reading(c);
-        if (!c->connecting)
-            event_add(&q->event, NULL);
-    }
+    struct conn_queue *q = conn_queue_open(c);
     if (q->n == q->cap) {
         unsigned cap = q->cap > 0 ? q->cap * 2 : 4;
         struct conn_piece *ring = mem_alloc(cap * sizeof *ring);
@@ -162,8 +174,8 @@ queue_add(struct conn *c, struct str bytes, struct shared *owner)
     q->bytes += bytes.len;
 }
 
-static void
-queue_rest(struct conn *c, const struct conn_piece *pieces, unsigned n, size_t written)
+void
+conn_queue_rest(struct conn *c, const struct conn_piece *pieces, unsigned n, size_t written)
 {
     for (unsigned i = 0; i < n; i++) {
         struct str b = pieces[i].bytes;
@@ -191,9 +203,11 @@ conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
     if (c->broken || c->fd < 0)
         return -1;
     if (c->queue != NULL || c->connecting) {
-        queue_rest(c, pieces, n, 0);
+        conn_queue_rest(c, pieces, n, 0);
         return 0;
     }
+    if (c->more != NULL && c->more->tls != NULL)
+        return conn_tls_sendv(c, pieces, n);
     while (n > 0) {
         unsigned some = n < IOV ? n : IOV;
         if (some == 1) {
@@ -209,11 +223,11 @@ conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
             written = writev(c->fd, iov, (int)some);
         }
         if (written < 0 && errno != EAGAIN && errno != EINTR) {
-            break_off(c);
+            conn_break_off(c);
             return -1;
         }
         if (written < (ssize_t)wanted) {
-            queue_rest(c, pieces, n, written > 0 ? (size_t)written : 0);
+            conn_queue_rest(c, pieces, n, written > 0 ? (size_t)written : 0);
             return 0;
         }
         pieces += some;
@@ -223,9 +237,11 @@ conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
 }
 
 bool
-conn_has_input(const struct conn *c)
+conn_has_input(struct conn *c)
 {
     char byte;
+    if (conn_tls(c) != NULL && c->fd >= 0 && !c->connecting)
+        return conn_tls_has_input(c);
     return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
@@ -258,12 +274,28 @@ error_text(struct conn *c, int error)
     return error != 0 ? strerror(error) : "connection lost";
 }
 
-static void
-end_of_input(struct conn *c)
+void
+conn_input_ended(struct conn *c)
 {
     c->eof = true;
     event_del(&c->event);
     c->ops->on_eof(c);
+}
+
+void
+conn_input_failed(struct conn *c, const char *why)
+{
+    event_del(&c->event);
+    c->ops->on_error(c, why);
+}
+
+void
+conn_input_waits(struct conn *c)
+{
+    if (c->unread)
+        return;
+    c->unread = true;
+    conn_watch(c);
 }
 
 /* Reading is paused and there is something: the peer's end, an error, or bytes, which stay where they are. */
@@ -275,26 +307,20 @@ look_while_paused(struct conn *c)
     socklen_t len = sizeof error;
     ssize_t n = 0;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error == 0 && conn_tls(c) != NULL) {
+        conn_tls_look(c);
+        return;
+    }
     if (error == 0 && (n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)) < 0)
         error = errno;
     if (error == EAGAIN || error == EINTR)
         return;
-    if (error != 0) {
-        event_del(&c->event);
-        c->ops->on_error(c, strerror(error));
-    } else if (n == 0) {
-        end_of_input(c);
-    } else if (!c->unread) {
-        c->unread = true;
-        watch_reading(c);
-    }
-}
-
-static void
-fail(struct conn *c, int error)
-{
-    event_del(&c->event);
-    c->ops->on_error(c, error_text(c, error));
+    if (error != 0)
+        conn_input_failed(c, strerror(error));
+    else if (n == 0)
+        conn_input_ended(c);
+    else
+        conn_input_waits(c);
 }
 
 /* Sending has failed. What the peer said before it closed, such as the answer to a request that it did not want to
@@ -303,14 +329,33 @@ static void
 read_last(struct conn *c)
 {
     char *buffer = loop_read_buffer(c->loop);
-    ssize_t n = c->reading ? recv(c->fd, buffer, LOOP_READ_SIZE, 0) : -1;
+    ssize_t n = -1;
+    if (c->reading)
+        n = conn_tls(c) != NULL ? conn_tls_recv(c, buffer) : recv(c->fd, buffer, LOOP_READ_SIZE, 0);
     if (n <= 0) { /* an end after a reset is none that the peer has said */
-        fail(c, 0);
+        conn_input_failed(c, error_text(c, 0));
         return;
     }
     event_active(&c->event, EV_READ, 0);
     if (!c->lingering)
         c->ops->on_data(c, str_of(buffer, (size_t)n));
+}
+
+/* The first bytes are looked at, and only what belongs to the preface is taken. */
+static void
+read_preface(struct conn *c, char *buffer)
+{
+    ssize_t n = recv(c->fd, buffer, PREFACE_LOOK, MSG_PEEK);
+    size_t used;
+    if (n == 0)
+        conn_input_ended(c);
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        conn_input_failed(c, strerror(errno));
+    if (n <= 0)
+        return;
+    used = c->ops->on_preface(c, c->more->preface, str_of(buffer, (size_t)n));
+    if (c->fd >= 0 && used > 0 && recv(c->fd, buffer, used, 0) != (ssize_t)used)
+        conn_input_failed(c, "connection lost");
 }
 
 static void
@@ -319,14 +364,22 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     char *buffer = loop_read_buffer(c->loop);
     ssize_t n;
-    (void)fd, (void)what;
+    (void)fd;
     loop_woke(c->loop);
     if (c->broken) {
         read_last(c);
         return;
     }
-    if (!c->reading) {
+    if (c->more != NULL && c->more->preface != NULL) {
+        read_preface(c, buffer);
+        return;
+    }
+    if (!c->reading && !c->connecting && (what & EV_WRITE) == 0) {
         look_while_paused(c);
+        return;
+    }
+    if (c->more != NULL && c->more->tls != NULL) {
+        conn_tls_ready(c);
         return;
     }
     n = recv(c->fd, buffer, LOOP_READ_SIZE, 0);
@@ -336,9 +389,9 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         else
             c->ops->on_data(c, str_of(buffer, (size_t)n));
     } else if (n == 0) {
-        end_of_input(c);
+        conn_input_ended(c);
     } else if (errno != EAGAIN && errno != EINTR) {
-        fail(c, errno);
+        conn_input_failed(c, error_text(c, errno));
     }
 }
 
@@ -348,6 +401,7 @@ begin(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
     c->loop = l;
     c->ops = ops;
     c->queue = NULL;
+    c->more = NULL;
     c->fd = fd;
     c->reading = true;
     c->eof = c->broken = c->connecting = c->lingering = c->unread = c->moved = false;
@@ -359,6 +413,52 @@ conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
     begin(c, l, fd, ops);
     event_assign(&c->event, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, c);
     event_add(&c->event, NULL);
+}
+
+static struct conn_more *
+more_of(struct conn *c)
+{
+    if (c->more == NULL)
+        c->more = mem_zalloc(sizeof *c->more);
+    return c->more;
+}
+
+void
+conn_start_tls(struct conn *c, struct tls *t)
+{
+    more_of(c)->tls = t;
+    if (c->connecting)
+        return; /* on_connect_done() goes on with it */
+    c->connecting = true;
+    t->shaking = true;
+    if (tls_set_fd(t, c->fd) != 0)
+        conn_break_off(c);
+}
+
+void
+conn_begin_preface(struct conn *c, void *preface)
+{
+    more_of(c)->preface = preface;
+}
+
+void
+conn_end_preface(struct conn *c)
+{
+    mem_free(c->more->preface);
+    c->more->preface = NULL;
+}
+
+static void
+more_free(struct conn *c)
+{
+    struct conn_more *m = c->more;
+    if (m == NULL)
+        return;
+    if (m->tls != NULL)
+        tls_free(m->tls);
+    mem_free(m->preface);
+    mem_free(m);
+    c->more = NULL;
 }
 
 static void
@@ -375,8 +475,12 @@ on_connect_done(evutil_socket_t fd, short what, void *arg)
         c->ops->on_error(c, error_text(c, error));
         return;
     }
+    if (conn_tls(c) != NULL) {
+        conn_tls_begin(c);
+        return;
+    }
     c->connecting = false;
-    watch_reading(c);
+    conn_watch(c);
     if (c->queue != NULL)
         event_add(&c->queue->event, NULL);
     c->ops->on_connected(c);
@@ -404,6 +508,30 @@ conn_connect(struct conn *c, struct loop *l, const struct address *to, const str
 }
 
 void
+conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops)
+{
+    struct conn_queue *q = from->queue;
+    event_del(&from->event);
+    *to = *from;
+    to->ops = ops;
+    to->reading = true;
+    to->unread = to->moved = false;
+    from->fd = -1;
+    from->queue = NULL;
+    from->more = NULL;
+    event_assign(&to->event, loop_base(to->loop), to->fd, EV_READ | EV_PERSIST, on_readable, to);
+    if (!to->eof && !to->broken)
+        event_add(&to->event, NULL);
+    if (to->broken || conn_tls(to) != NULL) /* of TLS, bytes may have been taken from the socket already */
+        event_active(&to->event, EV_READ, 0);
+    if (q != NULL) {
+        event_del(&q->event);
+        event_assign(&q->event, loop_base(to->loop), to->fd, EV_WRITE | EV_PERSIST, on_writable, to);
+        event_add(&q->event, NULL);
+    }
+}
+
+void
 conn_pause(struct conn *c)
 {
     if (!c->reading || c->fd < 0)
@@ -420,7 +548,9 @@ conn_resume(struct conn *c)
     if (!c->unread)
         return;
     c->unread = false;
-    watch_reading(c);
+    conn_watch(c);
+    if (conn_tls(c) != NULL)
+        event_active(&c->event, EV_READ, 0); /* the look has taken from the socket what is to be read now */
 }
 
 void
@@ -428,8 +558,11 @@ conn_close(struct conn *c)
 {
     if (c->fd < 0)
         return;
+    if (c->queue == NULL && conn_tls(c) != NULL)
+        conn_tls_say_end(c);
     queue_free(c);
     event_del(&c->event);
+    more_free(c);
     close(c->fd);
     c->fd = -1;
 }
@@ -441,7 +574,7 @@ conn_linger(struct conn *c)
         return;
     c->lingering = true;
     if (c->queue == NULL)
-        shutdown(c->fd, SHUT_WR);
+        say_end(c);
     conn_resume(c);
 }
 
@@ -452,7 +585,16 @@ conn_abort(struct conn *c)
     if (c->fd < 0)
         return;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    c->broken = true; /* and no word of TLS's about a good end */
     conn_close(c);
+}
+
+void
+conn_set_peer(struct conn *c, const struct address *a)
+{
+    struct conn_more *m = more_of(c);
+    m->has_peer = true;
+    address_ipv6(a, m->peer);
 }
 
 struct str
@@ -460,6 +602,10 @@ conn_peer(const struct conn *c, char text[ADDRESS_TEXT_MAX])
 {
     struct address a = {.len = sizeof a.bytes};
     text[0] = '\0';
+    if (c->more != NULL && c->more->has_peer) {
+        address_from_ipv6(c->more->peer, &a);
+        return address_text(&a, text);
+    }
     if (c->fd < 0 || getpeername(c->fd, (struct sockaddr *)(void *)a.bytes, &a.len) != 0)
         return str_of(text, 0);
     return address_text(&a, text);

@@ -63,7 +63,7 @@ static void
 on_scraper(void *arg, int fd)
 {
     struct numbers *n = arg;
-    h1server_accept(n->scrapers, fd);
+    h1server_accept(n->scrapers, fd, NULL);
     listener_pause(n->listener, h1server_count(n->scrapers) >= METRICS_CONNECTIONS_MAX);
 }
 

@@ -15,11 +15,13 @@
 #include "io/zsock.h"
 #include "main/numbers.h"
 #include "main/options.h"
+#include "main/ports.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
 #include "pub/fanout.h"
 #include "pub/publish.h"
+#include "ws/wsconn.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -56,12 +58,12 @@ struct pushpind {
     struct command *command; /* NULL: not configured */
     struct resolver *resolver;
     struct origin *origin;
+    struct wsconns *wsconns;
     struct proxy *proxy;
     struct h1server *clients;
     struct control *control;
-    struct h1server *publishers; /* connections to the control port */
-    struct listener **listeners; /* of clients */
-    unsigned n_listeners;
+    struct h1server *publishers;       /* connections to the control port */
+    struct ports *ports;               /* where clients come in */
     struct listener *control_listener; /* NULL: not configured */
     size_t max_clients;
     unsigned closed; /* clients that have left since memory was given back */
@@ -103,20 +105,24 @@ raise_descriptors(const struct config *config)
 
 /* clients */
 
-static void
-pace_listeners(struct pushpind *p)
+static size_t
+count_clients(const struct pushpind *p)
 {
-    bool full = h1server_count(p->clients) >= p->max_clients;
-    for (unsigned i = 0; i < p->n_listeners; i++)
-        listener_pause(p->listeners[i], full);
+    return h1server_count(p->clients) + wsconns_clients(p->wsconns);
 }
 
 static void
-on_client(void *arg, int fd)
+pace_listeners(struct pushpind *p)
+{
+    bool full = count_clients(p) >= p->max_clients;
+    ports_pause(p->ports, full);
+}
+
+static void
+on_client(void *arg)
 {
     struct pushpind *p = arg;
-    h1server_accept(p->clients, fd);
-    if (h1server_count(p->clients) >= p->max_clients)
+    if (count_clients(p) >= p->max_clients)
         pace_listeners(p);
 }
 
@@ -161,7 +167,7 @@ on_client_closed(void *arg)
     struct pushpind *p = arg;
     if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
         loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
-    if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
+    if (p->stop_at == 0 && p->clients != NULL && count_clients(p) + 1 >= p->max_clients)
         pace_listeners(p);
 }
 
@@ -176,21 +182,8 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    p->listeners = mem_zalloc(c->n_listeners * sizeof(struct listener *));
-    for (unsigned i = 0; i < c->n_listeners; i++) {
-        const struct config_listener *l = &c->listeners[i];
-        struct listener_spec spec = {l->addr, l->port, l->path, l->mode, l->user, l->group, on_no_descriptor};
-        if (l->tls) {
-            err_set(e, "https_ports: TLS listeners are not supported yet; remove the key");
-            return -1;
-        }
-        p->listeners[i] = listener_new(p->loop, &spec, on_client, p, e);
-        if (p->listeners[i] == NULL)
-            return -1;
-        p->n_listeners++;
-        log_info("listening on %s", listener_name(p->listeners[i]));
-    }
-    return 0;
+    p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
+    return p->ports != NULL ? 0 : -1;
 }
 
 /* publishers */
@@ -199,7 +192,7 @@ static void
 on_publisher(void *arg, int fd)
 {
     struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd);
+    h1server_accept(p->publishers, fd, NULL);
 }
 
 static void
@@ -254,14 +247,15 @@ connection_exists(void *arg, struct str id)
 static int
 refresh_connection(void *arg, struct str cid)
 {
-    (void)arg, (void)cid;
-    return -1; /* there are no WebSockets yet */
+    struct pushpind *p = arg;
+    return proxy_refresh_connection(p->proxy, cid);
 }
 
 static void
 refresh_channel(void *arg, struct str channel)
 {
-    (void)arg, (void)channel;
+    struct pushpind *p = arg;
+    proxy_refresh_channel(p->proxy, channel);
 }
 
 static const struct command_ops command_ops = {connection_exists, recover_all, refresh_connection, refresh_channel};
@@ -359,9 +353,12 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
                                        .max_idle = (unsigned)c->client_maxconn / 10 + 1};
+    struct wsconns_settings ws = {
+        .activity_timeout = (unsigned)c->activity_timeout, .on_closed = on_client_closed, .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
-    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, e);
+    p->wsconns = wsconns_new(p->loop, &ws);
+    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
     origin_set_stats(p->origin, p->numbers.stats);
@@ -405,7 +402,8 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) + h1server_count(p->publishers) == 0 || clock_now() >= p->stop_at)
+    size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
+    if (open == 0 || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -414,8 +412,8 @@ on_stop_timer(struct timer *t)
 static void
 free_listeners(struct pushpind *p)
 {
-    while (p->n_listeners > 0)
-        listener_free(p->listeners[--p->n_listeners]);
+    if (p->ports != NULL)
+        ports_close(p->ports);
     if (p->control_listener != NULL)
         listener_free(p->control_listener);
     p->control_listener = NULL;
@@ -436,6 +434,7 @@ on_stop(int signo, void *arg)
     h1server_shutdown(p->publishers);
     numbers_stop(&p->numbers);
     h1server_shutdown(p->clients);
+    proxy_shutdown(p->proxy);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
 }
@@ -468,6 +467,7 @@ on_reload(int signo, void *arg)
     log_reopen();
     log_info("reloading");
     reload_config(p);
+    ports_reload(p->ports);
     routes_load(p->routes, NULL);
 }
 
@@ -516,12 +516,16 @@ end(struct pushpind *p)
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
+    if (p->ports != NULL)
+        ports_free(p->ports);
     if (p->publishers != NULL)
         h1server_free(p->publishers);
     if (p->control != NULL)
         control_free(p->control);
     if (p->command != NULL)
         command_free(p->command);
+    if (p->wsconns != NULL)
+        wsconns_free(p->wsconns);
     if (p->proxy != NULL)
         proxy_free(p->proxy);
     if (p->origin != NULL)
@@ -550,7 +554,6 @@ end(struct pushpind *p)
     } else if (p->routes != NULL) {
         routes_free(p->routes);
     }
-    mem_free(p->listeners);
     if (p->config != NULL)
         config_free(p->config);
     mem_free(p->options.routes);
@@ -570,7 +573,7 @@ check(struct pushpind *p)
         log_err("%s", e.text);
         rc = 1;
     }
-    if (skipped > 0)
+    if (skipped > 0 || ports_check(p->config) != 0)
         rc = 1;
     puts(rc == 0 ? "configuration and routes are good" : "configuration or routes have errors, see above");
     return rc;

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { FAILED_MS = 5000 };
+enum { LATELY_MS = 5000 };
 
 struct failure {
     struct map_node node;
@@ -14,11 +14,11 @@ struct failure {
 void
 failures_init(struct failures *f)
 {
-    map_init(&f->targets);
+    map_init(&f->by_key);
 }
 
 static void
-remove_one(struct map_node *node, void *arg)
+drop(struct map_node *node, void *arg)
 {
     map_remove(arg, node);
     mem_free(container_of(node, struct failure, node));
@@ -27,34 +27,37 @@ remove_one(struct map_node *node, void *arg)
 void
 failures_clear(struct failures *f)
 {
-    map_each(&f->targets, remove_one, &f->targets);
-    map_clear(&f->targets);
+    map_each(&f->by_key, drop, &f->by_key);
+    map_clear(&f->by_key);
 }
 
-void
-failures_note(struct failures *f, struct str target)
+static void
+drop_old(struct map_node *node, void *arg)
 {
-    struct map_node *node = map_find(&f->targets, target);
-    struct failure *one;
-    if (node == NULL) {
-        one = mem_alloc(sizeof *one + target.len);
-        memcpy(one->key, target.ptr, target.len);
-        one->node.key = str_of(one->key, target.len);
-        map_add(&f->targets, &one->node);
-    } else {
-        one = container_of(node, struct failure, node);
-    }
-    one->until = clock_now() + FAILED_MS;
+    if (clock_now() >= container_of(node, struct failure, node)->until)
+        drop(node, arg);
 }
 
 bool
-failures_lately(struct failures *f, struct str target)
+failures_note(struct failures *f, struct str key)
 {
-    struct map_node *node = map_find(&f->targets, target);
-    if (node == NULL)
-        return false;
-    if (clock_now() < container_of(node, struct failure, node)->until)
-        return true;
-    remove_one(node, &f->targets);
-    return false;
+    struct map_node *node = map_find(&f->by_key, key);
+    struct failure *one = node != NULL ? container_of(node, struct failure, node) : NULL;
+    bool known = one != NULL && clock_now() < one->until;
+    if (one == NULL) {
+        map_each(&f->by_key, drop_old, &f->by_key);
+        one = mem_alloc(sizeof *one + key.len);
+        memcpy(one->key, key.ptr, key.len);
+        one->node.key = str_of(one->key, key.len);
+        map_add(&f->by_key, &one->node);
+    }
+    one->until = clock_now() + LATELY_MS;
+    return known;
+}
+
+bool
+failures_has(struct failures *f, struct str key)
+{
+    struct map_node *node = map_find(&f->by_key, key);
+    return node != NULL && clock_now() < container_of(node, struct failure, node)->until;
 }

@@ -1,5 +1,6 @@
 #include "origin/h1client.h"
 
+#include "io/tls.h"
 #include "origin/pool.h"
 
 #include <stdio.h>
@@ -40,13 +41,30 @@ fail(struct h1client *c, const char *why)
     h1client_close(c);
 }
 
-/* An interim answer (RFC 9110, 15.2) is read over; 101 is not asked for here. */
+/* The connection is the user's, who takes it within the call or closes. */
+static void
+switch_protocols(struct h1client *c, struct str *in)
+{
+    if (http1_next(c->parser, in) != HTTP1_END) {
+        fail(c, "invalid response");
+        return;
+    }
+    c->rest = *in;
+    *in = str_from(*in, in->len);
+    c->ops->on_head(c->user, http1_head(c->parser));
+}
+
+/* An interim answer (RFC 9110, 15.2) is read over; 101 is none, where it was not asked for. */
 static bool
 skip_interim(struct h1client *c, struct str *in)
 {
     struct http1_head *head = http1_head(c->parser);
     if (head->status >= 200)
         return false;
+    if (head->status == 101 && c->upgrade) {
+        switch_protocols(c, in);
+        return true;
+    }
     if (head->status == 101 || http1_next(c->parser, in) != HTTP1_END)
         fail(c, "invalid response: unexpected 101");
     else
@@ -141,16 +159,21 @@ on_connected(struct conn *conn)
         c->ops->on_connected(c->user);
 }
 
-static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected};
+static const struct conn_ops conn_ops = {on_data, on_eof, on_error, on_drained, on_connected, NULL};
 
 struct h1client *
-h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops, void *user)
+h1client_new(struct loop *l, const struct address *to, struct tls *tls, size_t max_head, const struct h1client_ops *ops,
+             void *user)
 {
     struct h1client *c = mem_zalloc(sizeof *c);
     if (conn_connect(&c->conn, l, to, &conn_ops) != 0) {
+        if (tls != NULL)
+            tls_free(tls);
         mem_free(c);
         return NULL;
     }
+    if (tls != NULL)
+        conn_start_tls(&c->conn, tls);
     c->ops = ops;
     c->user = user;
     c->max_head = max_head;
@@ -166,6 +189,6 @@ h1client_begin(struct h1client *c, bool to_head)
         http1_begin(c->parser);
     if (to_head)
         http1_answer_to_head(c->parser);
-    c->answered = false;
+    c->answered = c->upgrade = false;
     conn_resume(&c->conn);
 }

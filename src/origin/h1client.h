@@ -28,16 +28,19 @@ struct h1client {
     struct pool_slot *slot;
     struct list_node in_slot, by_age; /* while idle */
     struct timer timer;               /* while idle */
+    uint64_t idle_since;              /* ms */
     size_t max_head;
-    bool reused;   /* has carried a request before */
-    bool answered; /* a byte of the answer to the present request has come */
-    bool chunked;  /* how the body of the request goes out */
+    bool reused;     /* has carried a request before */
+    bool answered;   /* a byte of the answer to the present request has come */
+    bool chunked;    /* how the body of the request goes out */
+    bool upgrade;    /* 101 is an answer to the present request */
+    struct str rest; /* while on_head() tells of a 101: what has come behind it */
     bool closed;
 };
 
-/* Begin to connect: on_connected or on_fail follows. NULL with errno. */
-struct h1client *h1client_new(struct loop *l, const struct address *to, size_t max_head, const struct h1client_ops *ops,
-                              void *user);
+/* Begin to connect: on_connected or on_fail follows. NULL with errno. TLS (NULL: plain) is taken over. */
+struct h1client *h1client_new(struct loop *l, const struct address *to, struct tls *tls, size_t max_head,
+                              const struct h1client_ops *ops, void *user);
 /* Begin a request on a connected client. */
 void h1client_begin(struct h1client *c, bool to_head);
 void h1client_close(struct h1client *c);

@@ -104,6 +104,7 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
     }
     conn_resume(&c->conn); /* bytes that nobody asked for end it, a slow client's pause or not */
     c->ops = NULL;
+    c->idle_since = clock_now();
     c->pool = p;
     c->slot = slot;
     list_push_front(&slot->idle, &c->in_slot);

@@ -1,7 +1,9 @@
 #include "origin/request.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "io/resolver.h"
+#include "io/tls.h"
 #include "origin/failures.h"
 #include "origin/pool.h"
 #include "origin/testorigin.h"
@@ -11,6 +13,7 @@
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
     DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
+    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
 
@@ -20,9 +23,9 @@ struct origin {
     struct resolver *resolver; /* borrowed */
     struct stats *stats;       /* borrowed; NULL: nothing is counted */
     struct pool *pool;         /* owned */
-    struct failures failures;  /* owned */
-    struct buf head;           /* for composing requests */
-    struct buf key;            /* for composing keys of the pool */
+    struct tls_client *tls;    /* owned */
+    struct failures failures;  /* by failure_key() */
+    struct buf head, key;      /* for composing requests and keys */
 };
 
 struct request {
@@ -56,6 +59,56 @@ static void next_target(struct request *r);
 static void connect_next(struct request *r);
 static void connect_target(struct request *r);
 static void send_request(struct request *r);
+
+/* targets */
+
+/* The name that a target with TLS goes by: the host of the URI without its port. */
+static struct str
+server_name(const struct request *r, const struct target *t)
+{
+    struct str host = t->as_host != NULL ? str_c(t->as_host) : r->spec->host;
+    ptrdiff_t end;
+    if (t->trust_connect_host && t->host != NULL)
+        return str_c(t->host);
+    if (str_starts(host, STR("["))) {
+        end = str_chr(host, ']');
+        return str_sub(host, 1, end > 0 ? (size_t)end - 1 : 0);
+    }
+    end = str_chr(host, ':');
+    return end < 0 ? host : str_sub(host, 0, (size_t)end);
+}
+
+/* What a connection has to be the same in to be used instead of a new one to the target. Those to targets that may not
+ * be private are kept apart: nobody has looked at the addresses of others. Gone with the next call. */
+static struct str
+pool_key(struct request *r)
+{
+    const struct target *t = r->target;
+    struct buf *b = &r->origin->key;
+    struct str name;
+    if (!t->ssl && !t->untrusted)
+        return str_c(t->text);
+    b->len = 0;
+    if (t->untrusted)
+        buf_adds(b, STR("untrusted "));
+    if (t->ssl) {
+        name = server_name(r, t);
+        buf_addf(b, "%s %.*s ", t->insecure ? "tls-insecure" : "tls", STR_ARG(name));
+        str_lower(b->ptr, b->len);
+    }
+    buf_adds(b, str_c(t->text));
+    return buf_str(b);
+}
+
+/* The same for failures. Whoever asks must not be able to make up names for them. */
+static struct str
+failure_key(struct request *r, const struct target *t)
+{
+    struct buf *b = &r->origin->key;
+    b->len = 0;
+    buf_addf(b, "%d%d %s", t->ssl, t->insecure, t->text);
+    return buf_str(b);
+}
 
 /* ending */
 
@@ -109,6 +162,14 @@ request_cancel(struct request *r)
     finish(r);
 }
 
+void
+request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, struct str *rest)
+{
+    *rest = r->client->rest;
+    conn_move(&r->client->conn, to, ops);
+    finish(r);
+}
+
 /* All targets failed before the request was sent: say which, or the one cause. */
 static void
 fail_unsent(struct request *r)
@@ -137,8 +198,9 @@ target_failed(struct request *r, enum request_failure failure, const char *why)
     r->failure = failure;
     if (why != r->why)
         snprintf(r->why, sizeof r->why, "%s", why);
-    if (failure != REQUEST_BLOCKED) /* that depends on the route, not on the target alone */
-        failures_note(&r->origin->failures, str_c(r->target->text));
+    if (failure != REQUEST_BLOCKED && /* that depends on the route, not on the target alone */
+        !failures_note(&r->origin->failures, failure_key(r, r->target)))
+        log_info("target %s failed: %s", r->target->text, r->why);
     next_target(r);
 }
 
@@ -170,19 +232,6 @@ on_body(void *user, struct str piece)
     r->active_at = clock_now();
     count(r, STATS_SERVER_CONTENT_RECEIVED, piece.len);
     r->ops->on_body(r, piece);
-}
-
-/* Connections to a target that may not be private are kept apart: nobody has looked at the addresses of others. */
-static struct str
-pool_key(const struct request *r)
-{
-    struct buf *b = &r->origin->key;
-    if (!r->target->untrusted)
-        return str_c(r->target->text);
-    b->len = 0;
-    buf_adds(b, STR("untrusted "));
-    buf_adds(b, str_c(r->target->text));
-    return buf_str(b);
 }
 
 static void
@@ -333,7 +382,7 @@ on_timer(struct timer *t)
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
-        snprintf(r->why, sizeof r->why, "connection timed out");
+        snprintf(r->why, sizeof r->why, "%s timed out", r->target->ssl ? "connection or TLS handshake" : "connection");
         r->failure = REQUEST_TIMEOUT;
         connect_next(r);
         return;
@@ -358,6 +407,7 @@ send_request(struct request *r)
     r->sent = true;
     r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
+    r->client->upgrade = r->spec->upgrade;
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
     set_timer(r);
@@ -417,13 +467,26 @@ wait_for_descriptor(struct request *r)
     return r->waiting;
 }
 
+static struct tls *
+start_tls(struct request *r, struct err *e)
+{
+    const struct target *t = r->target;
+    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, str_c(t->text), e);
+}
+
 static void
 connect_next(struct request *r)
 {
     struct origin *o = r->origin;
     while (r->next_address < r->n_addresses) {
         const struct address *a = &r->addresses[r->next_address++];
-        r->client = h1client_new(o->loop, a, o->settings.max_head, &client_ops, r);
+        struct tls *tls = NULL;
+        struct err e;
+        if (r->target->ssl && (tls = start_tls(r, &e)) == NULL) {
+            snprintf(r->why, sizeof r->why, "TLS handshake failed: %.100s", e.text);
+            break;
+        }
+        r->client = h1client_new(o->loop, a, tls, o->settings.max_head, &client_ops, r);
         if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
             r->next_address--;
             return;
@@ -491,8 +554,10 @@ static bool
 take_pooled(struct request *r)
 {
     struct h1client *c;
+    if (r->spec->upgrade)
+        return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        if (!conn_has_input(&c->conn)) {
+        if (clock_now() - c->idle_since < FRESH_MS || !conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
@@ -512,7 +577,7 @@ choose(struct request *r)
         struct target *t = &r->spec->targets[i];
         if (r->tried & (uint64_t)1 << i)
             continue;
-        if (r->spec->n_targets == 1 || !failures_lately(&r->origin->failures, str_c(t->text)))
+        if (r->spec->n_targets == 1 || !failures_has(&r->origin->failures, failure_key(r, t)))
             return t;
         if (late == NULL)
             late = t;
@@ -533,8 +598,11 @@ answer_test(struct request *r)
         }
         return;
     }
-    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                             body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    if (r->spec->upgrade)
+        text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
+    else
+        text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
@@ -634,9 +702,10 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     o->settings = *settings;
     o->resolver = resolver;
     o->pool = pool_new(l, settings->max_idle);
+    o->tls = tls_client_new();
     failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
-    buf_init(&o->key, 4096);
+    buf_init(&o->key, 1 << 24);
     return o;
 }
 
@@ -665,5 +734,6 @@ origin_free(struct origin *o)
     failures_clear(&o->failures);
     buf_clear(&o->head);
     buf_clear(&o->key);
+    tls_client_free(o->tls);
     mem_free(o);
 }

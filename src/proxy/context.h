@@ -2,6 +2,7 @@
 #ifndef PROXY_CONTEXT_H
 #define PROXY_CONTEXT_H
 
+#include "base/list.h"
 #include "base/map.h"
 #include "proxy/proxy.h"
 
@@ -17,6 +18,9 @@ struct proxy {
     struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
     struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
     struct updates *updates;      /* owned */
+    struct wsconns *wsconns;      /* borrowed */
+    struct wsoverhttps *overhttp; /* owned */
+    struct list websockets;       /* of struct wsproxy, by in_proxy; they own themselves */
 };
 
 #endif

@@ -214,19 +214,26 @@ put_cdn_loop(struct proxy *p, const struct route *route, const struct clientreq 
     buf_clear(&b);
 }
 
-static void
-put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+struct header
+rewrite_signature(struct proxy *p, const struct route *route)
 {
     struct jwt_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
     const char *iss = route->sig_iss != NULL ? route->sig_iss : p->config->sig_iss;
-    struct str token;
+    struct header h = {STR("Grip-Sig"), {NULL, 0}};
+    if (!route->no_grip && key != NULL && *iss != '\0')
+        h.value = jwt_make(key, str_c(iss), clock_wall() / 1000);
+    return h;
+}
+
+static void
+put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+{
+    struct header signature;
     if (c->trusted || route->no_grip)
         return;
-    if (key != NULL && *iss != '\0') {
-        token = jwt_make(key, str_c(iss), clock_wall() / 1000);
-        if (token.ptr != NULL)
-            headers_view(out, STR("Grip-Sig"), token);
-    }
+    signature = rewrite_signature(p, route);
+    if (signature.value.ptr != NULL)
+        headers_view(out, signature.name, signature.value);
     headers_view(out, STR("Grip-Feature"), str_of(features, sizeof features - 1));
 }
 
@@ -311,9 +318,9 @@ put_forwarded_proto(struct proxy *p, const struct clientreq *c, struct headers *
     int set = p->config->set_x_forwarded_protocol;
     if (!c->secure || set == CONFIG_XFP_OFF)
         return;
-    headers_view(out, STR("X-Forwarded-Proto"), STR("https"));
+    headers_view(out, STR("X-Forwarded-Proto"), c->ws ? STR("wss") : STR("https"));
     if (set == CONFIG_XFP_BOTH)
-        headers_view(out, STR("X-Forwarded-Protocol"), STR("https"));
+        headers_view(out, STR("X-Forwarded-Protocol"), c->ws ? STR("wss") : STR("https"));
 }
 
 void

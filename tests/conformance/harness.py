@@ -1218,7 +1218,7 @@ class Stats:
 SECTIONS = {
     "global": "rundir ipc_prefix port_offset stats_connection_ttl stats_connection_send",
     "runner": "services http_port https_ports local_ports logdir log_level client_buffer_size client_maxconn "
-              "allow_compression client_idle_timeout activity_timeout",
+              "allow_compression client_idle_timeout activity_timeout proxy_protocol_ports proxy_protocol_trusted",
     "proxy": "routesfile debug auto_cross_origin accept_x_forwarded_protocol set_x_forwarded_protocol x_forwarded_for "
              "x_forwarded_for_trusted orig_headers_need_mark accept_pushpin_route cdn_loop log_from log_user_agent "
              "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "
@@ -1251,7 +1251,7 @@ class Target:
         return "%s-%d-%d" % (os.environ.get("CONFORMANCE_NAME", "cf"), os.getpid(), next(self.counter))
 
     def expand(self, server, value):
-        value = value.replace("@RUN@", server.run_dir)
+        value = value.replace("@RUN@", server.run_dir).replace("@HTTP@", str(server.http_port))
         return re.sub(r"@PORT:(\d+)@", lambda m: str(int(m.group(1)) - server.offset), value)
 
     def write_routes(self, server, text):
@@ -1300,6 +1300,7 @@ class Target:
         path relative to the config file -> content, written beforehand
         (certificates as runner/certs/NAME.crt and .key).  In values and routes
         {rundir} is the program's own variable; @RUN@ is the run directory;
+        @HTTP@ is the server's HTTP port;
         @PORT:n@ is n less the port_offset, which the server adds to every
         tcp:// port again."""
         config = {k: str(v) for k, v in (config or {}).items()}

@@ -156,7 +156,7 @@ accept_client(int i)
     int fds[2];
     CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     client[i] = fds[1];
-    h1server_accept(server, fds[0]);
+    h1server_accept(server, fds[0], NULL);
 }
 
 static void

@@ -213,6 +213,27 @@ TEST(listeners_of_all_kinds)
     config_free(c);
 }
 
+TEST(ports_behind_a_proxy)
+{
+    struct config *c = parse("[runner]\nhttp_port=80,127.0.0.1:81,[::1]:81\nhttps_ports=443\nlocal_ports=/a\n"
+                             "proxy_protocol_ports=443,[::1]:81\nproxy_protocol_trusted=10.0.0.0/8, ::1\n");
+    CHECK(c != NULL);
+    CHECK_INT(c->n_listeners, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        bool expected = l->tls || (l->addr != NULL && strcmp(l->addr, "::1") == 0);
+        CHECK_INT(l->proxy_protocol, expected);
+    }
+    CHECK_INT(c->proxy_protocol_trusted.n, 2);
+    CHECK_INT(c->proxy_protocol_trusted.at[0].bits, 96 + 8);
+    CHECK_INT(c->proxy_protocol_trusted.at[1].bits, 128);
+    config_free(c);
+    c = parse("[runner]\nhttp_port=127.0.0.1:81,[::1]:81\nproxy_protocol_ports=81\nproxy_protocol_trusted=::/0\n");
+    CHECK(c != NULL);
+    CHECK(c->listeners[0].proxy_protocol && c->listeners[1].proxy_protocol);
+    config_free(c);
+}
+
 TEST(variables_and_the_port_offset)
 {
     struct config *c =
@@ -282,6 +303,14 @@ TEST(errors_name_file_line_key_and_what_would_be_right)
         {"[runner]\nhttps_ports=[::1]\n", "dir/p.conf:2: https_ports: '[::1]' is not a port, ADDR:PORT or [IPV6]:PORT"},
         {"[runner]\nhttp_port=65536\n", "dir/p.conf:2: http_port: '65536' is not a port, ADDR:PORT or [IPV6]:PORT"},
         {"[runner]\nhttp_port=\n", "no server ports configured"},
+        {"[runner]\nhttp_port=80\nproxy_protocol_ports=81\nproxy_protocol_trusted=::1\n",
+         "dir/p.conf:3: proxy_protocol_ports: '81' is none of http_port and https_ports"},
+        {"[runner]\nhttp_port=80\nproxy_protocol_ports=a\n",
+         "dir/p.conf:3: proxy_protocol_ports: 'a' is not a port, ADDR:PORT or [IPV6]:PORT"},
+        {"[runner]\nhttp_port=80\nproxy_protocol_ports=80\n",
+         "proxy_protocol_trusted: with proxy_protocol_ports it has to name the addresses of the proxies"},
+        {"[runner]\nproxy_protocol_trusted=10.0.0.1,10.0.0.0/33\n",
+         "dir/p.conf:2: proxy_protocol_trusted: '10.0.0.0/33' is not an IP address or ADDR/BITS"},
         {"[runner]\nlocal_ports=/a?mode=9\n", "dir/p.conf:2: local_ports: '9' is not octal permissions such as 660"},
         {"[runner]\nlocal_ports=/a?mod=9\n",
          "dir/p.conf:2: local_ports: 'mod=9' is none of mode=OCTAL, user=USER and group=GROUP"},
@@ -555,6 +584,7 @@ main(void)
         cmocka_unit_test(long_lines_are_read_and_too_long_ones_refused),
         cmocka_unit_test(words_of_a_few_keys),
         cmocka_unit_test(listeners_of_all_kinds),
+        cmocka_unit_test(ports_behind_a_proxy),
         cmocka_unit_test(variables_and_the_port_offset),
         cmocka_unit_test(open_requests_are_capped_at_the_connections),
         cmocka_unit_test(control_address),

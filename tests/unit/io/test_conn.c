@@ -81,7 +81,7 @@ on_connected(struct conn *c)
     seen.connected++;
 }
 
-static const struct conn_ops ops = {on_data, on_eof, on_error, on_drained, on_connected};
+static const struct conn_ops ops = {on_data, on_eof, on_error, on_drained, on_connected, NULL};
 
 static void
 set_nonblocking(int fd)

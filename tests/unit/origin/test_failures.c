@@ -8,18 +8,18 @@ TEST(failures_are_forgotten_after_five_seconds)
     struct failures f;
     clock_fake(1000);
     failures_init(&f);
-    CHECK(!failures_lately(&f, STR("a:1")));
+    CHECK(!failures_has(&f, STR("a:1")));
     failures_note(&f, STR("a:1"));
     clock_fake_advance(3000);
     failures_note(&f, STR("b:1"));
-    CHECK(failures_lately(&f, STR("a:1")) && failures_lately(&f, STR("b:1")) && !failures_lately(&f, STR("a:10")));
+    CHECK(failures_has(&f, STR("a:1")) && failures_has(&f, STR("b:1")) && !failures_has(&f, STR("a:10")));
     clock_fake_advance(2000);
-    CHECK(!failures_lately(&f, STR("a:1")) && failures_lately(&f, STR("b:1")));
+    CHECK(!failures_has(&f, STR("a:1")) && failures_has(&f, STR("b:1")));
     failures_note(&f, STR("b:1")); /* once more: from now on */
     clock_fake_advance(4999);
-    CHECK(failures_lately(&f, STR("b:1")));
+    CHECK(failures_has(&f, STR("b:1")));
     clock_fake_advance(1);
-    CHECK(!failures_lately(&f, STR("b:1")));
+    CHECK(!failures_has(&f, STR("b:1")));
     failures_note(&f, STR("c:1"));
     failures_clear(&f);
 }

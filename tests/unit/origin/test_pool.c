@@ -63,7 +63,7 @@ connected(int i)
     struct h1client *c;
     bool done = false;
     CHECK(address_literal(STR("127.0.0.1"), (uint16_t)server_port[0], &a));
-    c = h1client_new(loop, &a, 4096, &ops, &done);
+    c = h1client_new(loop, &a, NULL, 4096, &ops, &done);
     CHECK(c != NULL);
     TURN_UNTIL(loop, done);
     fds[i] = server_accept(0);
