@@ -28,7 +28,8 @@ bool wsdeflate_offers_ok(const struct headers *h);
 /* sending */
 
 struct wsdeflater;
-struct wsdeflater *wsdeflater_new(unsigned bits);
+/* LIGHT: with a small window and little memory, for a message that comes in pieces and may take long. */
+struct wsdeflater *wsdeflater_new(unsigned bits, bool light);
 void wsdeflater_free(struct wsdeflater *d);
 unsigned wsdeflater_bits(const struct wsdeflater *d);
 /* Append a piece of a message to OUT, complete enough to be read when it arrives. After the last one D is ready for

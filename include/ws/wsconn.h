@@ -18,7 +18,7 @@
 struct wsconns;
 
 struct wsconns_settings {
-    unsigned activity_timeout;    /* s without traffic in either direction */
+    unsigned activity_timeout;    /* s without traffic in either direction; 0: no limit */
     unsigned ping_interval;       /* s without traffic after which the peer is asked for a sign of life; 0: never */
     struct wsframe_limits limits; /* for what peers send */
     /* The number of connections has fallen; may be NULL. */

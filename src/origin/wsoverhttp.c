@@ -9,6 +9,7 @@
 
 enum {
     MESSAGE_MAX = 200000, /* bytes of a client's message */
+    QUEUE_MAX = 1000000,  /* bytes of all that waits, which an origin that takes nothing could make grow */
     ANSWER_MAX = 1000000, /* bytes of a response */
     KEEP_ALIVE_MIN = 20,  /* s */
     RETRIES = 5,
@@ -181,7 +182,7 @@ put_body(struct wsoverhttp *w, struct exchange_data *x)
 {
     struct buf *b = &x->body.kept;
     const struct target *t = &w->route->targets[0];
-    buf_init(b, 4 * MESSAGE_MAX + (1 << 20));
+    buf_init(b, 2 * QUEUE_MAX);
     if (w->state == OPENING) {
         wsevents_put(b, WSEVENT_OPEN, STR(""));
     } else {
@@ -482,7 +483,7 @@ answered(struct wsoverhttp *w, struct http1_head *head, struct str body, bool wi
 {
     struct str accepted = headers_get(&head->headers, STR("Content-Bytes-Accepted"));
     uint64_t n = UINT64_MAX;
-    bool waited = w->queue.bytes > 0;
+    bool waited = !wsqueue_empty(&w->queue);
     if (accepted.ptr == NULL || str_u64(accepted, &n) != 0)
         n = UINT64_MAX;
     if (with_disconnect) {
@@ -511,8 +512,8 @@ answered(struct wsoverhttp *w, struct http1_head *head, struct str body, bool wi
     if (w->ws.close_sent && w->ws.close_received && w->ws.user_ops == NULL)
         leave(w);
     start_keep_alive(w);
-    if (waited && w->queue.bytes == 0 && w->ws.user_ops != NULL)
-        w->ws.user_ops->on_drained(&w->ws);
+    if (waited && w->ws.user_ops != NULL)
+        w->ws.user_ops->on_drained(&w->ws); /* or what was not accepted waits for more to come */
     kick(w);
 }
 
@@ -609,7 +610,8 @@ static void
 take_piece(struct wsoverhttp *w, const struct ws_piece *p)
 {
     bool whole = p->first && p->last;
-    if (p->payload.len + (whole ? 0 : w->partial.len) > MESSAGE_MAX) {
+    if (p->payload.len + (whole ? 0 : w->partial.len) > MESSAGE_MAX ||
+        wsqueue_size(&w->queue) + p->payload.len > QUEUE_MAX) {
         refuse_message(w);
         return;
     }
@@ -678,7 +680,7 @@ woh_pause(struct ws *ws, bool pause)
 static size_t
 woh_queued(const struct ws *ws)
 {
-    return of_ws(ws)->queue.bytes;
+    return wsqueue_size(&of_ws(ws)->queue);
 }
 
 static unsigned

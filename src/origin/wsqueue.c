@@ -57,7 +57,8 @@ wsqueue_offer(struct wsqueue *q, bool one, struct buf *body)
         const struct event *e = container_of(node, struct event, node);
         if (one && q->offered > 0)
             break;
-        wsevents_put(body, e->type, str_of(e->data + e->at, e->len - e->at));
+        if (wsevents_put(body, e->type, str_of(e->data + e->at, e->len - e->at)) != 0)
+            break;
         q->offered++;
         q->offered_bytes += e->len - e->at;
     }

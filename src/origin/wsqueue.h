@@ -25,6 +25,13 @@ void wsqueue_offer(struct wsqueue *q, bool one, struct buf *body);
  * progress. */
 int wsqueue_accept(struct wsqueue *q, uint64_t n);
 
+/* What waits, in bytes of memory. */
+static inline size_t
+wsqueue_size(const struct wsqueue *q)
+{
+    return q->bytes + q->events.n * 64;
+}
+
 static inline bool
 wsqueue_empty(const struct wsqueue *q)
 {

@@ -4,7 +4,13 @@
 
 #include <zlib.h>
 
-enum { LEVEL = 6, MEM_LEVEL = 8, WINDOW = 32768 };
+enum {
+    LEVEL = 6,
+    MEM_LEVEL = 8, /* with a window of 15 bits 268 KB */
+    LIGHT_BITS = 12,
+    LIGHT_MEM_LEVEL = 5, /* 32 KB */
+    WINDOW = 32768
+};
 
 static const struct str name = {"permessage-deflate", 18};
 
@@ -21,11 +27,13 @@ struct wsinflater {
 /* sending */
 
 struct wsdeflater *
-wsdeflater_new(unsigned bits)
+wsdeflater_new(unsigned bits, bool light)
 {
     struct wsdeflater *d = mem_zalloc(sizeof *d);
     d->bits = bits;
-    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)bits, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+    unsigned window = light && bits > LIGHT_BITS ? LIGHT_BITS : bits;
+    int level = light ? LIGHT_MEM_LEVEL : MEM_LEVEL;
+    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)window, level, Z_DEFAULT_STRATEGY) != Z_OK)
         __builtin_trap(); /* out of memory */
     return d;
 }

@@ -60,6 +60,14 @@ close_side(struct ws **side, int code, struct str reason)
     ws_close(ws, code, reason);
 }
 
+/* FROM has said something to TO: when that is too slow it has to wait. Either may be gone. */
+static void
+pace(struct ws *from, struct ws *to)
+{
+    if (from != NULL && to != NULL && ws_queued(to) > QUEUE_MAX)
+        ws_pause(from, true);
+}
+
 /* what the client says */
 
 static void
@@ -70,8 +78,7 @@ on_client_message(struct ws *ws, const struct ws_piece *p)
     if (w->origin == NULL)
         return;
     ws_send(w->origin, p, 1);
-    if (w->origin != NULL && w->client != NULL && ws_queued(w->origin) > QUEUE_MAX)
-        ws_pause(w->client, true);
+    pace(w->client, w->origin);
 }
 
 static void
@@ -85,10 +92,12 @@ static void
 on_client_control(struct ws *ws, enum wsframe_opcode opcode, struct str payload)
 {
     struct wsproxy *w = ws->user;
-    if (w->origin != NULL)
+    if (w->origin != NULL) {
         send_control(w->origin, opcode, payload);
-    else if (opcode == WSFRAME_PING)
+        pace(w->client, w->origin);
+    } else if (opcode == WSFRAME_PING && ws_queued(ws) < QUEUE_MAX) {
         send_control(ws, WSFRAME_PONG, payload);
+    }
 }
 
 static void
@@ -138,8 +147,7 @@ to_client(struct wsproxy *w, const struct ws_piece *p)
     ws_send(w->client, p, 1);
     if (w->hold != NULL && p->opcode < WSFRAME_CLOSE)
         wshold_sent(w->hold, p->last);
-    if (w->origin != NULL && w->client != NULL && ws_queued(w->client) > QUEUE_MAX)
-        ws_pause(w->origin, true);
+    pace(w->origin, w->client);
 }
 
 static void
@@ -164,8 +172,10 @@ static void
 on_origin_control(struct ws *ws, enum wsframe_opcode opcode, struct str payload)
 {
     struct wsproxy *w = ws->user;
-    if (w->client != NULL)
-        send_control(w->client, opcode, payload);
+    if (w->client == NULL)
+        return;
+    send_control(w->client, opcode, payload);
+    pace(w->origin, w->client);
 }
 
 static void

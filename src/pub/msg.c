@@ -51,7 +51,7 @@ render(struct item *item, const struct format *f, struct str content, bool copie
     m->format = f;
     m->packed = NULL;
     m->at = 0;
-    m->payload = content;
+    m->payload = copied ? STR("") : content;
     m->framed = str_of(NULL, 0);
     if (room == 0)
         return m;
@@ -75,7 +75,7 @@ msg_packed(struct msg *m)
     struct wsdeflater *d;
     if (m->packed != NULL)
         return m->packed;
-    d = wsdeflater_new(WSDEFLATE_BITS);
+    d = wsdeflater_new(WSDEFLATE_BITS, false);
     wsdeflater_put(d, m->payload, true, &out);
     wsdeflater_free(d);
     buf_init(&frame, out.len + sizeof head);

@@ -189,7 +189,7 @@ deflater_for(struct wsconn *c, const struct ws_piece *p)
     if (!p->first || !p->last) {
         struct wsconn_more *m = need_more(c);
         if (m->deflater == NULL)
-            m->deflater = wsdeflater_new(c->bits);
+            m->deflater = wsdeflater_new(c->bits, true);
         return m->deflater;
     }
     if (s->spare != NULL && wsdeflater_bits(s->spare) != c->bits) {
@@ -197,7 +197,7 @@ deflater_for(struct wsconn *c, const struct ws_piece *p)
         s->spare = NULL;
     }
     if (s->spare == NULL)
-        s->spare = wsdeflater_new(c->bits);
+        s->spare = wsdeflater_new(c->bits, false);
     return s->spare;
 }
 
@@ -424,7 +424,6 @@ read_input(struct wsconn *c, char *ptr, size_t len)
 {
     struct wsframe_in in = {ptr, len, NULL};
     c->active_at = seconds();
-    c->pinged = false;
     if (c->in.inflate != NULL)
         read_inflating(c, &in);
     else
@@ -514,17 +513,26 @@ send_ping(struct wsconn *c)
 {
     struct wsframe_spec spec = {.opcode = WSFRAME_PING, .last = true};
     c->pinged = true;
+    c->active_at = seconds();
     send_frame(c, &spec, ping_text, NULL);
+}
+
+/* s without traffic until there is something to do; 0: never. */
+static unsigned
+quiet_limit(const struct wsconns_settings *s)
+{
+    if (s->ping_interval > 0 && (s->activity_timeout == 0 || s->ping_interval < s->activity_timeout))
+        return s->ping_interval;
+    return s->activity_timeout;
 }
 
 static void
 start_timer(struct wsconn *c)
 {
-    const struct wsconns_settings *s = &c->set->settings;
-    unsigned limit =
-        s->ping_interval > 0 && s->ping_interval < s->activity_timeout ? s->ping_interval : s->activity_timeout;
+    unsigned limit = quiet_limit(&c->set->settings);
     uint32_t quiet = seconds() - c->active_at;
-    loop_timer(c->set->loop, &c->timer, quiet < limit ? (uint64_t)(limit - quiet) * 1000 : 0);
+    if (limit > 0)
+        loop_timer(c->set->loop, &c->timer, quiet < limit ? (uint64_t)(limit - quiet) * 1000 : 0);
 }
 
 static void
@@ -536,15 +544,13 @@ on_timer(struct timer *t)
     if (c->state != OPEN) {
         part(c, "close handshake timed out");
         end(c);
-    } else if (quiet >= s->activity_timeout || (c->pinged && quiet >= s->ping_interval)) {
+    } else if ((s->activity_timeout > 0 && quiet >= s->activity_timeout) || (c->pinged && quiet >= s->ping_interval)) {
         send_close(c, WSFRAME_GOING_AWAY, STR(""));
         part(c, "timed out");
         linger(c);
-    } else if (s->ping_interval > 0 && quiet >= s->ping_interval) {
-        send_ping(c);
-        c->active_at = seconds();
-        start_timer(c);
     } else {
+        if (s->ping_interval > 0 && quiet >= s->ping_interval)
+            send_ping(c);
         start_timer(c);
     }
 }
@@ -584,7 +590,8 @@ wsconn_start(struct ws *w, struct str input)
     start_timer(c);
     if (input.len == 0 && !c->conn.eof)
         return;
-    buf_adds(&need_more(c)->pending, input);
+    need_more(c)->pending.max += input.len;
+    buf_adds(&c->more->pending, input);
     loop_later(c->set->loop, &c->more->task);
 }
 

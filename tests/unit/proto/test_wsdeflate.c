@@ -126,7 +126,7 @@ fill(char *data, size_t size, unsigned kind)
 static void
 check_round(struct str data, size_t piece, unsigned bits, size_t step)
 {
-    struct wsdeflater *d = wsdeflater_new(bits);
+    struct wsdeflater *d = wsdeflater_new(bits, piece < data.len);
     struct buf frames = BUF_INIT(1 << 24), out = BUF_INIT(1 << 24), line = BUF_INIT(1 << 24), want = BUF_INIT(1 << 24);
     struct wsframe f;
     for (int round = 0; round < 2; round++) { /* the second message knows nothing of the first */
@@ -231,7 +231,7 @@ TEST(inflation_is_bounded)
     static const struct wsframe_limits limits = {.message = 1000000};
     enum { SIZE = 10000000 };
     char *data = mem_zalloc(SIZE), *room = mem_alloc(WSFRAME_ROOM);
-    struct wsdeflater *d = wsdeflater_new(15);
+    struct wsdeflater *d = wsdeflater_new(15, false);
     struct buf out = BUF_INIT(1 << 24), frame = BUF_INIT(1 << 24);
     struct wsframe f;
     struct wsframe_in in;
