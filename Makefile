@@ -24,7 +24,7 @@ runstatedir = /run
 logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
-DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev
+DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev zlib1g-dev
 TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-jwt python3-cryptography \
             libcmocka-dev openssl curl procps iproute2
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
@@ -32,14 +32,18 @@ LINT_DEPS = clang-format clang-tidy
 
 # what of tests/conformance the product supports so far; FILE_further goes with each FILE (none named: all)
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
-                    test_publish_zmq test_cli test_sequencing test_routes_reload test_tls test_unix test_stats test_commands
+                    test_publish_zmq test_cli test_sequencing test_routes_reload test_tls test_unix test_stats test_commands \
+                    test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
+                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough \
+                    test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
+                    test_cross_origin test_filters test_grip_headers test_links
 PYTEST_ARGS = -n 2 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy
 BENCH_SERVERS =
 
-PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl
+PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl zlib
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef \
        -Wformat=2 -Wvla -Wimplicit-fallthrough $(if $(filter 1,$(WERROR)),-Werror)
 HARDEN = -fPIE -fstack-protector-strong $(CF_PROTECTION) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2

@@ -5,13 +5,13 @@
  *   server             <--xchg_respond | xchg_start, xchg_send ..., xchg_end | xchg_abort--  user
  *
  * The server owns the xchg. The user joins itself to it with xchg_join() inside on_request, and is parted from it by
- * answering to the end (xchg_respond, xchg_end, xchg_abort) or by on_gone(): after either it may not use the xchg, and
- * the server calls it no more. A server for another protocol fills in another table of ops. */
+ * answering to the end (xchg_respond, xchg_end, xchg_abort, xchg_upgrade) or by on_gone(): after either it may not use
+ * the xchg, and the server calls it no more. A server for another protocol fills in another table of ops. */
 #ifndef CLIENT_XCHG_H
 #define CLIENT_XCHG_H
 
 #include "base/shared.h"
-#include "io/address.h"
+#include "io/conn.h"
 #include "proto/http1.h"
 
 struct xchg;
@@ -46,6 +46,8 @@ struct xchg_ops {
     struct http1_head *(*head)(struct xchg *x);
     bool (*more_input)(const struct xchg *x);
     struct str (*peer)(const struct xchg *x, char text[ADDRESS_TEXT_MAX]);
+    struct buf *(*upgrade)(struct xchg *x, struct str reason, const struct headers *h, struct conn *to,
+                           const struct conn_ops *ops);
 };
 
 struct xchg {
@@ -152,6 +154,14 @@ static inline struct str
 xchg_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
 {
     return x->ops->peer(x, text);
+}
+
+/* Answer 101 with H, all its headers, and hand the connection over: it becomes TO (conn_move()), and the xchg is no
+ * more. Returns what has come behind the request, for the caller to free, or NULL. */
+static inline struct buf *
+xchg_upgrade(struct xchg *x, struct str reason, const struct headers *h, struct conn *to, const struct conn_ops *ops)
+{
+    return x->ops->upgrade(x, reason, h, to, ops);
 }
 
 /* May an answer with this status have a body? (RFC 9110, 6.4.1) */

@@ -26,7 +26,7 @@ struct conn_queue;
 struct tls;
 
 struct conn_ops {
-    /* DATA was read. It is gone when the call returns. */
+    /* DATA was read. It is gone when the call returns, and may be written over. */
     void (*on_data)(struct conn *c, struct str data);
     /* The peer will send no more; writing may still work. Called once. */
     void (*on_eof)(struct conn *c);
@@ -86,6 +86,10 @@ bool conn_has_input(struct conn *c);
 size_t conn_queued(const struct conn *c);
 /* Has the peer taken some of what was queued, or sent something while we linger, since this was asked last? */
 bool conn_moved(struct conn *c);
+
+/* FROM becomes TO, with all that waits; TO reads, and tells OPS. FROM is closed for its old owner. Where the peer's end
+ * had come before, to->eof says so and on_eof() does not follow. */
+void conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops);
 
 /* Stop and go on reading. While stopped the peer's end is noticed all the same when its last bytes have been read
  * before, and an error always. */

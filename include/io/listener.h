@@ -13,11 +13,12 @@ struct listener;
 
 /* Where to listen. */
 struct listener_spec {
-    const char *addr;         /* IP address, IPv6 without brackets; NULL: PATH */
-    uint16_t port;            /* 0: any free one */
-    const char *path;         /* of a Unix socket; a socket file that nobody serves is replaced */
-    int mode;                 /* of the Unix socket; -1: as the umask says */
-    const char *user, *group; /* of the Unix socket; NULL: ours */
+    const char *addr;           /* IP address, IPv6 without brackets; NULL: PATH */
+    uint16_t port;              /* 0: any free one */
+    const char *path;           /* of a Unix socket; a socket file that nobody serves is replaced */
+    int mode;                   /* of the Unix socket; -1: as the umask says */
+    const char *user, *group;   /* of the Unix socket; NULL: ours */
+    void (*on_full)(void *arg); /* no descriptor is left: give up some that are not needed; NULL: there are none */
 };
 
 /* ON_ACCEPT takes over FD, non-blocking and close-on-exec. NULL with E set: "failed to bind ADDR:PORT: REASON". */

@@ -13,6 +13,8 @@
 #include "stats/stats.h"
 
 struct resolver;
+struct conn;
+struct conn_ops;
 
 struct origin_settings {
     size_t max_head;           /* bytes of a response's head */
@@ -28,6 +30,8 @@ struct origin *origin_new(struct loop *l, const struct origin_settings *settings
 void origin_free(struct origin *o);
 /* Count in S, borrowed. */
 void origin_set_stats(struct origin *o, struct stats *s);
+/* No descriptor is left: close idle connections. */
+void origin_shed(struct origin *o);
 /* Give back what idle connections could do without. */
 void origin_trim(struct origin *o);
 
@@ -52,6 +56,7 @@ struct request_spec {
     struct target *targets;
     unsigned n_targets;
     unsigned group; /* of stats */
+    bool upgrade;   /* ask for another protocol: on a new connection, and 101 may be the answer */
 };
 
 enum request_failure {
@@ -90,6 +95,9 @@ bool request_is_sent(const struct request *r);
 bool request_full(const struct request *r);
 /* Stop and go on reading the answer. */
 void request_pause(struct request *r, bool pause);
+/* Within on_head() with status 101: the connection becomes TO (conn_move()), *REST is what has come behind the head,
+ * and the request is over. */
+void request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, struct str *rest);
 /* Give up. No more callbacks. */
 void request_cancel(struct request *r);
 

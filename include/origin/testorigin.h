@@ -8,4 +8,7 @@
  * constant. */
 struct str testorigin_answer(struct str path, bool too_large, struct http1_head *head);
 
+/* The same for a WebSocket: 101 at /ws, with a Grip-Channel header for each channel that it is subscribed to. */
+struct str testorigin_upgrade(struct str path, struct http1_head *head);
+
 #endif

@@ -1,4 +1,4 @@
-/* digest.h - base64 and keyed hashes. */
+/* digest.h - base64, SHA-1 and keyed hashes. */
 #ifndef PROTO_DIGEST_H
 #define PROTO_DIGEST_H
 
@@ -13,5 +13,6 @@ int base64_decode(struct buf *b, struct str text);
 int base64url_decode(struct buf *b, struct str text);
 
 void hmac_sha256(struct str key, struct str data, unsigned char out[32]);
+void sha1(struct str data, unsigned char out[20]);
 
 #endif

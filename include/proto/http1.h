@@ -73,7 +73,7 @@ struct str http1_body(const struct http1 *p);
 const char *http1_bad(const struct http1 *p);
 int http1_bad_status(const struct http1 *p);
 bool http1_bad_in_body(const struct http1 *p);
-/* Has any byte of the next message arrived? (An empty line before a request line is none.) */
+/* Has any byte of the next message arrived? (A whole empty line before a request line is none.) */
 bool http1_started(const struct http1 *p);
 
 /* Write a start line. The caller has checked method, target and reason. */

@@ -13,10 +13,11 @@
 #include "stats/stats.h"
 
 struct proxy;
+struct wsconns;
 
-/* All borrowed. NULL with E set when a key cannot be read. */
+/* All borrowed; WSCONNS is freed before the proxy is. NULL with E set when a key cannot be read. */
 struct proxy *proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
-                        struct channels *channels, struct err *e);
+                        struct channels *channels, struct wsconns *wsconns, struct err *e);
 void proxy_free(struct proxy *p);
 /* Count in S, borrowed. */
 void proxy_set_stats(struct proxy *p, struct stats *s);
@@ -27,9 +28,17 @@ struct str proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
 void proxy_request(void *arg, struct xchg *x);
 void proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf *out);
 
+/* Close all WebSockets, with 1001. */
+void proxy_shutdown(struct proxy *p);
+
+/* Is an origin still being told that a client has gone? */
+bool proxy_busy(const struct proxy *p);
 /* The command "recover": ask the origins of all holds again. */
 void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */
 bool proxy_connection_exists(const struct proxy *p, struct str id);
+/* The command "refresh": ask a WebSocket's origin for news. -1: there is none with this id. */
+int proxy_refresh_connection(struct proxy *p, struct str id);
+void proxy_refresh_channel(struct proxy *p, struct str name);
 
 #endif

@@ -46,11 +46,12 @@ struct h1server {
     struct h1server_ops ops;
     void *arg;
     struct list conns;     /* of h1conn; owned */
-    struct list ready;     /* of h1conn: the answer has ended, what is pending can be parsed; owned */
+    struct list ready;     /* of h1conn: what is pending can be parsed, or the client's end looked at; owned */
     struct task task;      /* serves READY, and sends CORKED */
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
     bool stopping;
+    bool parked_late; /* a request was parked while we stop */
 };
 
 static void parse(struct h1conn *c, struct str in);
@@ -316,6 +317,17 @@ h1_send(struct xchg *x, const struct xchg_piece *pieces, unsigned n)
     return sent(c, rc);
 }
 
+/* Look at what is pending, and at the end of the client's input, in the next turn. */
+static void
+wake(struct h1conn *c)
+{
+    struct h1server *s = c->server;
+    list_remove(&s->conns, &c->in_server);
+    list_push_back(&s->ready, &c->in_server);
+    c->ready = true;
+    loop_later(s->loop, &s->task);
+}
+
 /* Go on with the next request, or close. */
 static void
 next_request(struct h1conn *c)
@@ -331,10 +343,7 @@ next_request(struct h1conn *c)
     if (c->parser != NULL)
         http1_begin(c->parser);
     if (c->pending != NULL || c->conn.eof) {
-        list_remove(&s->conns, &c->in_server);
-        list_push_back(&s->ready, &c->in_server);
-        c->ready = true;
-        loop_later(s->loop, &s->task);
+        wake(c);
         return;
     }
     conn_resume(&c->conn);
@@ -405,10 +414,19 @@ static void
 h1_park(struct xchg *x)
 {
     struct h1conn *c = of_xchg(x);
+    struct h1server *s = c->server;
     c->parked = true;
-    if (c->parser != NULL && !c->parsing) {
+    if (c->conn.eof && !c->ready)
+        wake(c); /* that was a half-close; for who waits so long it means that nobody is there */
+    if (c->state == H1_BODY) {
+        conn_resume(&c->conn); /* the rest of the body is read over */
+    } else if (c->parser != NULL && !c->parsing) {
         http1_free(c->parser);
         c->parser = NULL;
+    }
+    if (s->stopping) { /* it was under way when all others were told */
+        s->parked_late = true;
+        loop_later(s->loop, &s->task);
     }
 }
 
@@ -424,8 +442,27 @@ h1_peer(const struct xchg *x, char text[ADDRESS_TEXT_MAX])
     return conn_peer(&of_xchg(x)->conn, text);
 }
 
-static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,  h1_abort,      h1_queued,
-                                         h1_pause, h1_park, h1_head, h1_more_input, h1_peer};
+static struct buf *
+h1_upgrade(struct xchg *x, struct str reason, const struct headers *h, struct conn *to, const struct conn_ops *ops)
+{
+    struct h1conn *c = of_xchg(x);
+    struct buf *b = &c->server->head, *pending = c->pending;
+    uncork(c->server);
+    b->len = 0;
+    http1_put_status(b, 1, 101, reason);
+    for (unsigned i = 0; i < h->n; i++)
+        http1_put_header(b, h->at[i].name, h->at[i].value);
+    buf_adds(b, STR("\r\n"));
+    conn_send(&c->conn, buf_str(b));
+    x->user_ops = NULL;
+    c->pending = NULL;
+    conn_move(&c->conn, to, ops);
+    forget(c);
+    return pending;
+}
+
+static const struct xchg_ops xchg_ops = {h1_start, h1_send, h1_end,        h1_abort, h1_queued, h1_pause,
+                                         h1_park,  h1_head, h1_more_input, h1_peer,  h1_upgrade};
 
 /* reading */
 
@@ -436,7 +473,7 @@ refuse(struct h1conn *c, int status, const char *why, bool in_body)
     struct xchg *x = &c->xchg;
     struct buf text = BUF_INIT(1024);
     char peer[ADDRESS_TEXT_MAX];
-    if (x->started) {
+    if (x->started && !c->ended) {
         close_conn(c, why);
         return;
     }
@@ -553,7 +590,8 @@ parse(struct h1conn *c, struct str in)
         c->continued = true;
         conn_send(&c->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     }
-    if (c->parser != NULL && (c->parked || (c->state == H1_IDLE && !http1_started(c->parser)))) {
+    if (c->parser != NULL &&
+        ((c->parked && c->state == H1_WAIT) || (c->state == H1_IDLE && !http1_started(c->parser)))) {
         http1_free(c->parser);
         c->parser = NULL;
     }
@@ -576,15 +614,34 @@ static void
 parse_pending(struct h1conn *c)
 {
     struct buf *pending = c->pending;
-    c->pending = NULL;
-    if (pending == NULL) {
+    if (pending == NULL || c->state == H1_WAIT) {
         on_eof(&c->conn);
         return;
     }
+    c->pending = NULL;
     conn_resume(&c->conn);
     parse(c, buf_str(pending));
     buf_clear(pending);
     mem_free(pending);
+}
+
+/* Close what is idle, and tell the users of the others, or of those only that are parked. */
+static void
+stop_all(struct h1server *s, bool parked)
+{
+    size_t n = s->conns.n, i = 0;
+    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
+    s->parked_late = false;
+    list_each (&s->conns, node)
+        all[i++] = container_of(node, struct h1conn, in_server);
+    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
+        struct h1conn *c = all[i];
+        if (c->state == H1_IDLE)
+            close_conn(c, why_stopping);
+        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL && (c->parked || !parked))
+            c->xchg.user_ops->on_shutdown(&c->xchg);
+    }
+    mem_free(all);
 }
 
 static void
@@ -600,6 +657,8 @@ on_task(struct task *t)
         parse_pending(c);
     }
     uncork(s);
+    if (s->parked_late)
+        stop_all(s, true);
     if (!list_empty(&s->ready))
         loop_later(s->loop, &s->task);
 }
@@ -717,17 +776,6 @@ h1server_count(const struct h1server *s)
 void
 h1server_shutdown(struct h1server *s)
 {
-    size_t n = s->conns.n, i = 0;
-    struct h1conn **all = mem_alloc(n * sizeof(struct h1conn *));
     s->stopping = true;
-    list_each (&s->conns, node)
-        all[i++] = container_of(node, struct h1conn, in_server);
-    for (i = 0; i < n; i++) { /* what closes meanwhile is there until the turn ends */
-        struct h1conn *c = all[i];
-        if (c->state == H1_IDLE)
-            close_conn(c, why_stopping);
-        else if (c->state != H1_CLOSED && c->xchg.user_ops != NULL)
-            c->xchg.user_ops->on_shutdown(&c->xchg);
-    }
-    mem_free(all);
+    stop_all(s, false);
 }

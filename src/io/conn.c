@@ -508,6 +508,30 @@ conn_connect(struct conn *c, struct loop *l, const struct address *to, const str
 }
 
 void
+conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops)
+{
+    struct conn_queue *q = from->queue;
+    event_del(&from->event);
+    *to = *from;
+    to->ops = ops;
+    to->reading = true;
+    to->unread = to->moved = false;
+    from->fd = -1;
+    from->queue = NULL;
+    from->more = NULL;
+    event_assign(&to->event, loop_base(to->loop), to->fd, EV_READ | EV_PERSIST, on_readable, to);
+    if (!to->eof && !to->broken)
+        event_add(&to->event, NULL);
+    if (to->broken || conn_tls(to) != NULL) /* of TLS, bytes may have been taken from the socket already */
+        event_active(&to->event, EV_READ, 0);
+    if (q != NULL) {
+        event_del(&q->event);
+        event_assign(&q->event, loop_base(to->loop), to->fd, EV_WRITE | EV_PERSIST, on_writable, to);
+        event_add(&q->event, NULL);
+    }
+}
+
+void
 conn_pause(struct conn *c)
 {
     if (!c->reading || c->fd < 0)

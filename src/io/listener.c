@@ -26,6 +26,7 @@ struct listener {
     struct event event;
     struct loop *loop; /* borrowed */
     void (*on_accept)(void *arg, int fd);
+    void (*on_full)(void *arg);
     void *arg;
     int fd;
     struct timer rest;
@@ -62,6 +63,8 @@ rest(struct listener *li, int error)
         log_warn("cannot accept on %s: %s; new clients wait (raise the limit: ulimit -n, LimitNOFILE)", li->name,
                  strerror(error));
     }
+    if (li->on_full != NULL)
+        li->on_full(li->arg);
     li->resting = true;
     watch(li);
     loop_timer(li->loop, &li->rest, REST_MS);
@@ -196,6 +199,7 @@ listener_new(struct loop *l, const struct listener_spec *spec, void (*on_accept)
     struct listener *li = mem_zalloc(sizeof *li);
     li->loop = l;
     li->on_accept = on_accept;
+    li->on_full = spec->on_full;
     li->arg = arg;
     li->fd = -1;
     timer_init(&li->rest, on_rested);

@@ -16,7 +16,7 @@ struct client_port {
 
 struct ports {
     struct h1server *clients; /* borrowed */
-    void (*on_accept)(void *arg);
+    struct ports_ops ops;
     void *arg;
     struct tls_certs *certs; /* owned; NULL without TLS */
     unsigned n;
@@ -29,7 +29,14 @@ on_client(void *arg, int fd)
     struct client_port *port = arg;
     struct ports *p = port->ports;
     h1server_accept(p->clients, fd, &port->how);
-    p->on_accept(p->arg);
+    p->ops.on_accept(p->arg);
+}
+
+static void
+on_full(void *arg)
+{
+    struct client_port *port = arg;
+    port->ports->ops.on_full(port->ports->arg);
 }
 
 static bool
@@ -64,7 +71,7 @@ static int
 open_port(struct ports *p, struct loop *l, const struct config *c, const struct config_listener *from, struct err *e)
 {
     struct client_port *port = &p->at[p->n++];
-    struct listener_spec spec = {from->addr, from->port, from->path, from->mode, from->user, from->group};
+    struct listener_spec spec = {from->addr, from->port, from->path, from->mode, from->user, from->group, on_full};
     port->ports = p;
     port->how.proxy = from->proxy_protocol;
     port->how.trusted = c->proxy_protocol_trusted.at;
@@ -79,12 +86,12 @@ open_port(struct ports *p, struct loop *l, const struct config *c, const struct 
 }
 
 struct ports *
-ports_new(struct loop *l, const struct config *config, struct h1server *clients, void (*on_accept)(void *arg),
-          void *arg, struct err *e)
+ports_new(struct loop *l, const struct config *config, struct h1server *clients, const struct ports_ops *ops, void *arg,
+          struct err *e)
 {
     struct ports *p = mem_zalloc(sizeof *p + config->n_listeners * sizeof p->at[0]);
     p->clients = clients;
-    p->on_accept = on_accept;
+    p->ops = *ops;
     p->arg = arg;
     if (uses_tls(config)) {
         p->certs = open_certs(config);

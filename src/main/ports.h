@@ -7,10 +7,14 @@
 
 struct ports;
 
-/* All that CONFIG names, for CLIENTS; both are borrowed. ON_ACCEPT is called after each accepted connection. NULL with
- * E set when a socket cannot be opened. */
+struct ports_ops {
+    void (*on_accept)(void *arg); /* after each accepted connection */
+    void (*on_full)(void *arg);   /* no descriptor is left: give up some that are not needed */
+};
+
+/* All that CONFIG names, for CLIENTS; both are borrowed. NULL with E set when a socket cannot be opened. */
 struct ports *ports_new(struct loop *l, const struct config *config, struct h1server *clients,
-                        void (*on_accept)(void *arg), void *arg, struct err *e);
+                        const struct ports_ops *ops, void *arg, struct err *e);
 /* Stop and go on accepting. */
 void ports_pause(struct ports *p, bool pause);
 /* Accept no more, for ever. */

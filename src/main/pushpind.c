@@ -21,6 +21,7 @@
 #include "pub/channel.h"
 #include "pub/fanout.h"
 #include "pub/publish.h"
+#include "ws/wsconn.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -57,6 +58,7 @@ struct pushpind {
     struct command *command; /* NULL: not configured */
     struct resolver *resolver;
     struct origin *origin;
+    struct wsconns *wsconns;
     struct proxy *proxy;
     struct h1server *clients;
     struct control *control;
@@ -103,10 +105,16 @@ raise_descriptors(const struct config *config)
 
 /* clients */
 
+static size_t
+count_clients(const struct pushpind *p)
+{
+    return h1server_count(p->clients) + wsconns_clients(p->wsconns);
+}
+
 static void
 pace_listeners(struct pushpind *p)
 {
-    bool full = h1server_count(p->clients) >= p->max_clients;
+    bool full = count_clients(p) >= p->max_clients;
     ports_pause(p->ports, full);
 }
 
@@ -114,8 +122,15 @@ static void
 on_client(void *arg)
 {
     struct pushpind *p = arg;
-    if (h1server_count(p->clients) >= p->max_clients)
+    if (count_clients(p) >= p->max_clients)
         pace_listeners(p);
+}
+
+static void
+on_no_descriptor(void *arg)
+{
+    struct pushpind *p = arg;
+    origin_shed(p->origin);
 }
 
 static void
@@ -152,7 +167,7 @@ on_client_closed(void *arg)
     struct pushpind *p = arg;
     if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
         loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
-    if (p->stop_at == 0 && h1server_count(p->clients) + 1 >= p->max_clients)
+    if (p->stop_at == 0 && p->clients != NULL && count_clients(p) + 1 >= p->max_clients)
         pace_listeners(p);
 }
 
@@ -167,7 +182,7 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    p->ports = ports_new(p->loop, c, p->clients, on_client, p, e);
+    p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
     return p->ports != NULL ? 0 : -1;
 }
 
@@ -207,7 +222,7 @@ open_control(struct pushpind *p, struct err *e)
                                          .activity_timeout = CONTROL_HEAD_S,
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1};
+    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
     p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
     p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
     if (c->push_in_http_port < 0)
@@ -232,14 +247,15 @@ connection_exists(void *arg, struct str id)
 static int
 refresh_connection(void *arg, struct str cid)
 {
-    (void)arg, (void)cid;
-    return -1; /* there are no WebSockets yet */
+    struct pushpind *p = arg;
+    return proxy_refresh_connection(p->proxy, cid);
 }
 
 static void
 refresh_channel(void *arg, struct str channel)
 {
-    (void)arg, (void)channel;
+    struct pushpind *p = arg;
+    proxy_refresh_channel(p->proxy, channel);
 }
 
 static const struct command_ops command_ops = {connection_exists, recover_all, refresh_connection, refresh_channel};
@@ -337,9 +353,12 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
                                        .max_idle = (unsigned)c->client_maxconn / 10 + 1};
+    struct wsconns_settings ws = {
+        .activity_timeout = (unsigned)c->activity_timeout, .on_closed = on_client_closed, .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
-    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, e);
+    p->wsconns = wsconns_new(p->loop, &ws);
+    p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
     origin_set_stats(p->origin, p->numbers.stats);
@@ -383,7 +402,8 @@ static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    if (h1server_count(p->clients) + h1server_count(p->publishers) == 0 || clock_now() >= p->stop_at)
+    size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
+    if ((open == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
@@ -414,6 +434,7 @@ on_stop(int signo, void *arg)
     h1server_shutdown(p->publishers);
     numbers_stop(&p->numbers);
     h1server_shutdown(p->clients);
+    proxy_shutdown(p->proxy);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
 }
@@ -488,8 +509,10 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
-    if (p->loop != NULL)
+    if (p->loop != NULL) {
         loop_timer_stop(p->loop, &p->stop);
+        loop_timer_stop(p->loop, &p->trim);
+    }
     free_listeners(p);
     if (p->clients != NULL)
         h1server_free(p->clients);
@@ -501,6 +524,8 @@ end(struct pushpind *p)
         control_free(p->control);
     if (p->command != NULL)
         command_free(p->command);
+    if (p->wsconns != NULL)
+        wsconns_free(p->wsconns);
     if (p->proxy != NULL)
         proxy_free(p->proxy);
     if (p->origin != NULL)

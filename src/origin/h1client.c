@@ -41,13 +41,30 @@ fail(struct h1client *c, const char *why)
     h1client_close(c);
 }
 
-/* An interim answer (RFC 9110, 15.2) is read over; 101 is not asked for here. */
+/* The connection is the user's, who takes it within the call or closes. */
+static void
+switch_protocols(struct h1client *c, struct str *in)
+{
+    if (http1_next(c->parser, in) != HTTP1_END) {
+        fail(c, "invalid response");
+        return;
+    }
+    c->rest = *in;
+    *in = str_from(*in, in->len);
+    c->ops->on_head(c->user, http1_head(c->parser));
+}
+
+/* An interim answer (RFC 9110, 15.2) is read over; 101 is none, where it was not asked for. */
 static bool
 skip_interim(struct h1client *c, struct str *in)
 {
     struct http1_head *head = http1_head(c->parser);
     if (head->status >= 200)
         return false;
+    if (head->status == 101 && c->upgrade) {
+        switch_protocols(c, in);
+        return true;
+    }
     if (head->status == 101 || http1_next(c->parser, in) != HTTP1_END)
         fail(c, "invalid response: unexpected 101");
     else
@@ -172,6 +189,6 @@ h1client_begin(struct h1client *c, bool to_head)
         http1_begin(c->parser);
     if (to_head)
         http1_answer_to_head(c->parser);
-    c->answered = false;
+    c->answered = c->upgrade = false;
     conn_resume(&c->conn);
 }

@@ -28,11 +28,12 @@ struct h1client {
     struct pool_slot *slot;
     struct list_node in_slot, by_age; /* while idle */
     struct timer timer;               /* while idle */
-    uint64_t idle_since;              /* ms */
     size_t max_head;
-    bool reused;   /* has carried a request before */
-    bool answered; /* a byte of the answer to the present request has come */
-    bool chunked;  /* how the body of the request goes out */
+    bool reused;     /* has carried a request before */
+    bool answered;   /* a byte of the answer to the present request has come */
+    bool chunked;    /* how the body of the request goes out */
+    bool upgrade;    /* 101 is an answer to the present request */
+    struct str rest; /* while on_head() tells of a 101: what has come behind it */
     bool closed;
 };
 

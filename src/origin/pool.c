@@ -1,6 +1,5 @@
 #include "origin/pool.h"
 
-#include "base/clock.h"
 #include "base/map.h"
 
 enum { KEPT_AT_TRIM = 8 }; /* idle connections */
@@ -30,10 +29,16 @@ pool_new(struct loop *l, unsigned max_idle)
 }
 
 void
-pool_free(struct pool *p)
+pool_shed(struct pool *p)
 {
     while (!list_empty(&p->by_age))
         h1client_close(container_of(list_first(&p->by_age), struct h1client, by_age));
+}
+
+void
+pool_free(struct pool *p)
+{
+    pool_shed(p);
     map_clear(&p->slots);
     mem_free(p);
 }
@@ -96,8 +101,8 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
         list_init(&slot->idle);
         map_add(&p->slots, &slot->node);
     }
+    conn_resume(&c->conn); /* bytes that nobody asked for end it, a slow client's pause or not */
     c->ops = NULL;
-    c->idle_since = clock_now();
     c->pool = p;
     c->slot = slot;
     list_push_front(&slot->idle, &c->in_slot);

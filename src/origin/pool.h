@@ -14,6 +14,8 @@ void pool_free(struct pool *p);
 struct h1client *pool_take(struct pool *p, struct str key, const struct h1client_ops *ops, void *user);
 /* Keep C for the next request to KEY. */
 void pool_put(struct pool *p, struct str key, struct h1client *c);
+/* Close all idle connections, since descriptors are short. */
+void pool_shed(struct pool *p);
 /* Only a few idle connections stay, without their parsers. */
 void pool_trim(struct pool *p);
 /* C is closing. */

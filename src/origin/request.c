@@ -12,7 +12,7 @@
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
-    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
+    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
 
@@ -42,11 +42,13 @@ struct request {
     struct task task;             /* begins the request; tells of a failure; answers for the test target */
     enum request_failure failure; /* of the last target */
     char why[160];
-    uint64_t active_at; /* ms */
-    uint64_t sent_at;   /* us */
-    bool sent;          /* bytes of the request have been sent to this target */
-    bool retried;       /* a stale connection has been replaced */
-    bool answered;      /* on_head() was called */
+    uint64_t active_at;   /* ms */
+    uint64_t sent_at;     /* us */
+    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
+    bool waiting;         /* for a descriptor */
+    bool sent;            /* bytes of the request have been sent to this target */
+    bool retried;         /* a stale connection has been replaced */
+    bool answered;        /* on_head() was called */
     bool paused;
     bool over;
 };
@@ -156,6 +158,14 @@ fail(struct request *r, enum request_failure why, const char *text)
 void
 request_cancel(struct request *r)
 {
+    finish(r);
+}
+
+void
+request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, struct str *rest)
+{
+    *rest = r->client->rest;
+    conn_move(&r->client->conn, to, ops);
     finish(r);
 }
 
@@ -363,6 +373,11 @@ on_timer(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
     uint64_t limit, quiet;
+    if (r->waiting) {
+        r->waiting = false;
+        connect_next(r);
+        return;
+    }
     if (r->client != NULL && r->client->conn.connecting) {
         h1client_close(r->client);
         r->client = NULL;
@@ -391,6 +406,7 @@ send_request(struct request *r)
     r->sent = true;
     r->sent_at = clock_exact_us();
     h1client_begin(r->client, str_eq(r->spec->method, STR("HEAD")));
+    r->client->upgrade = r->spec->upgrade;
     put_head(r, &o->head);
     send_piece(r, buf_str(&o->head), buf_str(&r->spec->body->kept), r->spec->body->complete);
     set_timer(r);
@@ -403,6 +419,8 @@ send_request(struct request *r)
 void
 request_send(struct request *r, struct str piece)
 {
+    if (!r->over && r->sent && r->target->kind == TARGET_TEST)
+        loop_later(r->origin->loop, &r->task);
     if (r->over || !r->sent || r->client == NULL)
         return; /* it is in what is kept, and goes out with that */
     r->active_at = clock_now();
@@ -432,6 +450,22 @@ request_pause(struct request *r, bool pause)
 
 /* connecting */
 
+/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
+static bool
+wait_for_descriptor(struct request *r)
+{
+    struct origin *o = r->origin;
+    int error = errno;
+    pool_shed(o->pool);
+    if (r->waits_until == 0)
+        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
+    r->waiting = clock_now() < r->waits_until;
+    if (r->waiting)
+        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
+    errno = error;
+    return r->waiting;
+}
+
 static struct tls *
 start_tls(struct request *r, struct err *e)
 {
@@ -452,6 +486,10 @@ connect_next(struct request *r)
             break;
         }
         r->client = h1client_new(o->loop, a, tls, o->settings.max_head, &client_ops, r);
+        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
+            r->next_address--;
+            return;
+        }
         if (r->client != NULL) {
             loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
             return;
@@ -515,13 +553,14 @@ static bool
 take_pooled(struct request *r)
 {
     struct h1client *c;
+    if (r->spec->upgrade)
+        return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        bool fresh = clock_now() - c->idle_since < FRESH_MS;
-        if (fresh || idempotent(r->spec->method) || !conn_has_input(&c->conn)) {
+        if (!conn_has_input(&c->conn)) {
             r->client = c;
             return true;
         }
-        h1client_close(c); /* what cannot be sent twice does not go where nobody listens */
+        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
     }
     return false;
 }
@@ -552,13 +591,17 @@ answer_test(struct request *r)
     struct http1_head head;
     struct str text;
     if (!body->complete && !body->overflow && body->kept.len <= TEST_BODY_MAX) {
-        r->sent = true;
-        r->ops->on_ready(r); /* until it is complete, or too much */
-        loop_later(r->origin->loop, &r->task);
+        if (!r->sent) {
+            r->sent = true;
+            r->ops->on_ready(r); /* until it is complete, or too much */
+        }
         return;
     }
-    text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                             body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+    if (r->spec->upgrade)
+        text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
+    else
+        text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
@@ -675,6 +718,12 @@ void
 origin_trim(struct origin *o)
 {
     pool_trim(o->pool);
+}
+
+void
+origin_shed(struct origin *o)
+{
+    pool_shed(o->pool);
 }
 
 void

@@ -14,11 +14,10 @@ answer(struct http1_head *head, int status, struct str body)
 }
 
 static void
-hold(struct http1_head *head, struct str mode, struct str query)
+add_channels(struct http1_head *head, struct str query)
 {
     struct str name, value;
     bool any = false;
-    headers_add(&head->headers, STR("Grip-Hold"), mode);
     while (uri_query_next(&query, &name, &value)) {
         struct buf channel = BUF_INIT(65536);
         uri_decode(value, true, &channel);
@@ -32,18 +31,44 @@ hold(struct http1_head *head, struct str mode, struct str query)
         headers_add(&head->headers, STR("Grip-Channel"), STR("test"));
 }
 
-struct str
-testorigin_answer(struct str path, bool too_large, struct http1_head *head)
+static void
+hold(struct http1_head *head, struct str mode, struct str query)
+{
+    headers_add(&head->headers, STR("Grip-Hold"), mode);
+    add_channels(head, query);
+}
+
+/* Begin an answer: the path proper, of which one '/' at the end is ignored, and its query. */
+static struct str
+begin(struct str path, struct str *query, struct http1_head *head)
 {
     ptrdiff_t at = str_chr(path, '?');
-    struct str query = at >= 0 ? str_from(path, (size_t)at + 1) : str_of(NULL, 0);
-    struct str body;
+    *query = at >= 0 ? str_from(path, (size_t)at + 1) : str_of(NULL, 0);
     *head = (struct http1_head){.minor = 1, .keep_alive = true};
     headers_init(&head->headers);
     if (at >= 0)
         path = str_sub(path, 0, (size_t)at);
-    if (path.len > 1 && str_ends(path, STR("/")))
-        path = str_sub(path, 0, path.len - 1);
+    return path.len > 1 && str_ends(path, STR("/")) ? str_sub(path, 0, path.len - 1) : path;
+}
+
+struct str
+testorigin_upgrade(struct str path, struct http1_head *head)
+{
+    struct str query;
+    path = begin(path, &query, head);
+    if (!str_eq(path, STR("/ws")))
+        return answer(head, 404, STR("no such test resource\n"));
+    head->status = 101;
+    head->reason = http_reason(101);
+    add_channels(head, query);
+    return STR("");
+}
+
+struct str
+testorigin_answer(struct str path, bool too_large, struct http1_head *head)
+{
+    struct str query, body;
+    path = begin(path, &query, head);
     if (too_large)
         return answer(head, 400, STR("request too large\n"));
     if (str_eq(path, STR("/")))

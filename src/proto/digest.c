@@ -107,3 +107,10 @@ hmac_sha256(struct str key, struct str data, unsigned char out[32])
     unsigned len = 32;
     HMAC(EVP_sha256(), key.len > 0 ? key.ptr : "", (int)key.len, (const unsigned char *)data.ptr, data.len, out, &len);
 }
+
+void
+sha1(struct str data, unsigned char out[20])
+{
+    if (EVP_Digest(data.ptr, data.len, out, NULL, EVP_sha1(), NULL) != 1)
+        abort();
+}

@@ -481,5 +481,5 @@ http1_bad_in_body(const struct http1 *p)
 bool
 http1_started(const struct http1 *p)
 {
-    return p->phase != BEFORE;
+    return p->phase != BEFORE || p->cr;
 }

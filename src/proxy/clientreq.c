@@ -142,10 +142,18 @@ clientreq_clear(struct clientreq *c)
     c->memory = NULL;
 }
 
+struct str
+clientreq_scheme(const struct clientreq *c)
+{
+    if (c->ws)
+        return c->secure ? STR("wss://") : STR("ws://");
+    return c->secure ? STR("https://") : STR("http://");
+}
+
 void
 clientreq_put_uri(const struct clientreq *c, struct buf *b)
 {
-    buf_adds(b, c->secure ? STR("https://") : STR("http://"));
+    buf_adds(b, clientreq_scheme(c));
     buf_adds(b, c->authority);
     buf_adds(b, c->path);
 }

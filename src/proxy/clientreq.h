@@ -19,6 +19,7 @@ struct clientreq {
     size_t path_len;        /* bytes of PATH that are the path proper */
     struct headers headers; /* all that came */
     bool secure;            /* https, or said to be by a trusted header */
+    bool ws;                /* it is to become a WebSocket */
     bool trusted;           /* a proxy that we trust has handled it */
     bool cross_origin;      /* the answer gets cross-origin headers */
     struct jsonp *jsonp;    /* owned; NULL: the answer goes out as it is */
@@ -39,6 +40,8 @@ clientreq_pathname(const struct clientreq *c)
     return str_sub(c->path, 0, c->path_len);
 }
 
+/* The scheme with its colon and slashes: "https://". */
+struct str clientreq_scheme(const struct clientreq *c);
 /* Append "https://host/path?query". */
 void clientreq_put_uri(const struct clientreq *c, struct buf *b);
 

@@ -2,13 +2,15 @@
 #ifndef PROXY_CONTEXT_H
 #define PROXY_CONTEXT_H
 
+#include "base/list.h"
 #include "base/map.h"
 #include "proxy/proxy.h"
 
+struct links;
 struct updates;
 
 struct proxy {
-    struct loop *loop; /* borrowed, like all that follows but for the last */
+    struct loop *loop; /* borrowed, like all that follows but for the last two */
     const struct config *config;
     struct routes *routes;
     struct origin *origin;
@@ -17,6 +19,10 @@ struct proxy {
     struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
     struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
     struct updates *updates;      /* owned */
+    struct wsconns *wsconns;      /* borrowed */
+    struct wsoverhttps *overhttp; /* owned */
+    struct list websockets;       /* of struct wsproxy, by in_proxy; they own themselves */
+    struct links *links;          /* owned */
 };
 
 #endif

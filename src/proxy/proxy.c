@@ -2,13 +2,17 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "origin/wsoverhttp.h"
 #include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
+#include "proxy/links.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
+#include "proxy/wsopen.h"
+#include "proxy/wsproxy.h"
 
 static int
 load_key(const struct config *config, const char *name, const char *text, struct jwt_key **out, struct err *e)
@@ -24,7 +28,7 @@ load_key(const struct config *config, const char *name, const char *text, struct
 
 struct proxy *
 proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
-          struct channels *channels, struct err *e)
+          struct channels *channels, struct wsconns *wsconns, struct err *e)
 {
     struct proxy *p = mem_zalloc(sizeof *p);
     p->loop = l;
@@ -32,7 +36,11 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->routes = routes;
     p->origin = origin;
     p->channels = channels;
+    p->wsconns = wsconns;
+    list_init(&p->websockets);
+    p->overhttp = wsoverhttps_new(l, origin, (unsigned)config->client_maxconn);
     p->updates = updates_new(l);
+    p->links = links_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -46,10 +54,12 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
 void
 proxy_free(struct proxy *p)
 {
+    wsoverhttps_free(p->overhttp);
     if (p->sig_key != NULL)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
+    links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
 }
@@ -129,14 +139,10 @@ no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
 {
     struct buf text = BUF_INIT(1024);
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
+    if (req->ws)
+        x->close = true;
     refuse(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
-}
-
-static bool
-is_websocket(const struct http1_head *head)
-{
-    return head->upgrade && str_ieq(headers_get(&head->headers, STR("Upgrade")), STR("websocket"));
 }
 
 /* WebSocket-over-HTTP is spoken by us and by proxies that we trust, not by clients. */
@@ -177,29 +183,31 @@ proxy_request(void *arg, struct xchg *x)
     struct route *route;
     struct err e;
     int status;
+    bool ws = wsopen_wanted(head);
     if (headers_has(&head->headers, STR("Pushpin-Check"))) {
         xchg_respond_text(x, 200, STR("This is pushpind, a GRIP proxy. It takes the place of Pushpin here.\n"));
         return;
     }
-    if (is_websocket(head)) {
-        xchg_respond_text(x, 501, STR("WebSockets are not supported yet.\n"));
-        return;
-    }
     status = clientreq_init(&req, head, is_secure(p, x, &head->headers), &e);
+    if (status == 0 && ws && wsopen_refuse(x, &req))
+        return;
     if (status != 0) {
         refuse_head(x, status, str_c(e.text));
         return;
     }
     req.trusted = rewrite_trusted(p, &req.headers);
-    q = (struct route_query){.host = req.host, .path = clientreq_pathname(&req), .ssl = req.secure};
+    req.ws = ws;
+    q = (struct route_query){.host = req.host, .path = clientreq_pathname(&req), .ws = ws, .ssl = req.secure};
     if (p->config->accept_pushpin_route)
         q.id = headers_get(&req.headers, STR("Pushpin-Route"));
     route = routes_find(p->routes, &q);
-    req.cross_origin = p->config->auto_cross_origin || (route != NULL && route->aco);
+    req.cross_origin = !ws && (p->config->auto_cross_origin || (route != NULL && route->aco));
     if (req.cross_origin && unwrap(p, x, &req, route, &body) != 0)
         return;
     if (route == NULL)
         no_route(p, x, &req);
+    else if (ws)
+        wsopen_begin(p, x, &req, route);
     else if (!may_ask(route, &req))
         refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
     else {
@@ -222,6 +230,19 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
 
+void
+proxy_shutdown(struct proxy *p)
+{
+    while (!list_empty(&p->websockets))
+        wsproxy_shutdown(container_of(list_first(&p->websockets), struct wsproxy, in_proxy));
+}
+
+bool
+proxy_busy(const struct proxy *p)
+{
+    return links_busy(p->links);
+}
+
 static void
 recover_one(struct hold *h, void *arg)
 {
@@ -235,8 +256,41 @@ proxy_recover(struct proxy *p)
     channels_each_hold(p->channels, recover_one, NULL);
 }
 
+/* The WebSocket with this connection id, or NULL. */
+static struct wsproxy *
+find_websocket(const struct proxy *p, struct str id)
+{
+    list_each (&p->websockets, node) {
+        struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
+        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+            return w;
+    }
+    return NULL;
+}
+
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return stats_conn_exists(p->stats, id); /* ids are given out with the stats messages */
+    return find_websocket(p, id) != NULL ||
+           stats_conn_exists(p->stats, id); /* these are given out with stats messages */
+}
+
+int
+proxy_refresh_connection(struct proxy *p, struct str id)
+{
+    struct wsproxy *w = find_websocket(p, id);
+    if (w == NULL)
+        return -1;
+    ws_refresh(w->origin);
+    return 0;
+}
+
+void
+proxy_refresh_channel(struct proxy *p, struct str name)
+{
+    struct channel *ch = channels_find(p->channels, name);
+    const struct subs *s = ch != NULL ? &ch->subs[FORMAT_WS_MESSAGE] : NULL;
+    for (uint32_t i = 0; s != NULL && i < s->n; i++)
+        if (s->at[i] != NULL)
+            s->at[i]->hold->ops->update(s->at[i]->hold, UPDATE_HIGH);
 }

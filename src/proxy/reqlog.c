@@ -92,7 +92,7 @@ put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
     buf_addc(b, ' ');
     clientreq_put_uri(r->req, b);
     if (r->target != NULL)
-        buf_addf(b, " -> %s", r->target->text);
+        buf_addf(b, " -> %s%s", r->target->text, r->over_http ? "[http]" : "");
     put_field(b, "from", f->from);
     put_field(b, "ref", f->referer);
     put_field(b, "route", f->route);

@@ -214,19 +214,23 @@ put_cdn_loop(struct proxy *p, const struct route *route, const struct clientreq 
     buf_clear(&b);
 }
 
-static void
-put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+struct header
+rewrite_signature(struct proxy *p, const struct route *route)
 {
     struct jwt_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
     const char *iss = route->sig_iss != NULL ? route->sig_iss : p->config->sig_iss;
-    struct str token;
-    if (c->trusted || route->no_grip)
-        return;
-    if (key != NULL && *iss != '\0') {
-        token = jwt_make(key, str_c(iss), clock_wall() / 1000);
-        if (token.ptr != NULL)
-            headers_view(out, STR("Grip-Sig"), token);
-    }
+    struct header h = {STR("Grip-Sig"), {NULL, 0}};
+    if (!route->no_grip && key != NULL && *iss != '\0')
+        h.value = jwt_make(key, str_c(iss), clock_wall() / 1000);
+    return h;
+}
+
+void
+rewrite_sign(struct proxy *p, const struct route *route, struct headers *out)
+{
+    struct header signature = rewrite_signature(p, route);
+    if (signature.value.ptr != NULL)
+        headers_view(out, signature.name, signature.value);
     headers_view(out, STR("Grip-Feature"), str_of(features, sizeof features - 1));
 }
 
@@ -311,9 +315,9 @@ put_forwarded_proto(struct proxy *p, const struct clientreq *c, struct headers *
     int set = p->config->set_x_forwarded_protocol;
     if (!c->secure || set == CONFIG_XFP_OFF)
         return;
-    headers_view(out, STR("X-Forwarded-Proto"), STR("https"));
+    headers_view(out, STR("X-Forwarded-Proto"), c->ws ? STR("wss") : STR("https"));
     if (set == CONFIG_XFP_BOTH)
-        headers_view(out, STR("X-Forwarded-Protocol"), STR("https"));
+        headers_view(out, STR("X-Forwarded-Protocol"), c->ws ? STR("wss") : STR("https"));
 }
 
 void
@@ -337,7 +341,8 @@ rewrite_request(struct proxy *p, const struct route *route, const struct clientr
     if (marks)
         put_marked(p, route, c, out);
     put_cdn_loop(p, route, c, out);
-    put_signature(p, route, c, out);
+    if (!c->trusted && !route->no_grip)
+        rewrite_sign(p, route, out);
     put_forwarded_proto(p, c, out);
     put_forwarded_for(p, route, c, x, out);
 }

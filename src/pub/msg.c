@@ -3,39 +3,88 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proto/http1.h"
+#include "proto/wsdeflate.h"
+
+enum { FRAME_MAX = 18 }; /* bytes before the content: a chunk's head or a WebSocket frame's */
 
 static void
 msg_free(struct shared *s)
 {
     struct msg *m = container_of(s, struct msg, shared);
     item_unref(m->item);
+    if (m->packed != NULL)
+        shared_unref(&m->packed->shared);
     mem_free(m);
+}
+
+enum wsframe_opcode
+msg_opcode(const struct format *f)
+{
+    static const enum wsframe_opcode opcodes[] = {
+        [WS_TEXT] = WSFRAME_TEXT, [WS_BINARY] = WSFRAME_BINARY, [WS_PING] = WSFRAME_PING, [WS_PONG] = WSFRAME_PONG};
+    return opcodes[f->ws_type];
+}
+
+/* What stands before the content where all clients get the same bytes; 0: nothing is rendered. */
+static size_t
+put_head(const struct format *f, size_t len, char out[FRAME_MAX])
+{
+    struct wsframe_spec spec = {.last = true};
+    if (f->kind == FORMAT_HTTP_STREAM)
+        return len > 0 ? http1_chunk_head(out, len) : 0;
+    if (f->kind != FORMAT_WS_MESSAGE || f->action != ACTION_SEND)
+        return 0;
+    spec.opcode = (uint8_t)msg_opcode(f);
+    return wsframe_head(out, &spec, len);
 }
 
 static struct msg *
 render(struct item *item, const struct format *f, struct str content, bool copied)
 {
-    bool framed = f->kind == FORMAT_HTTP_STREAM && content.len > 0;
-    char size[18];
-    size_t head = framed ? http1_chunk_head(size, content.len) : 0;
-    size_t room = framed ? head + content.len + 2 : copied ? content.len : 0;
+    char head[FRAME_MAX];
+    size_t head_len = put_head(f, content.len, head), tail_len = f->kind == FORMAT_HTTP_STREAM ? 2 : 0;
+    bool framed = head_len > 0;
+    size_t room = framed ? head_len + content.len + tail_len : copied ? content.len : 0;
     struct msg *m = mem_alloc(sizeof *m + room);
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
+    m->packed = NULL;
     m->at = 0;
-    m->payload = content;
+    m->payload = copied ? STR("") : content;
     m->framed = str_of(NULL, 0);
     if (room == 0)
         return m;
-    memcpy(m->data + head, content.ptr, content.len);
-    m->payload = str_of(m->data + head, content.len);
+    if (content.len > 0)
+        memcpy(m->data + head_len, content.ptr, content.len);
+    m->payload = str_of(m->data + head_len, content.len);
     if (framed) {
-        memcpy(m->data, size, head);
-        memcpy(m->data + head + content.len, "\r\n", 2);
+        memcpy(m->data, head, head_len);
+        memcpy(m->data + head_len + content.len, "\r\n", tail_len);
         m->framed = str_of(m->data, room);
     }
     return m;
+}
+
+struct shared_bytes *
+msg_packed(struct msg *m)
+{
+    struct wsframe_spec spec = {.opcode = (uint8_t)msg_opcode(m->format), .last = true, .compressed = true};
+    char head[WSFRAME_HEAD_MAX];
+    struct buf out = BUF_INIT(wsdeflater_bound(m->payload.len) * 2 + WSFRAME_HEAD_MAX), frame;
+    struct wsdeflater *d;
+    if (m->packed != NULL)
+        return m->packed;
+    d = wsdeflater_new(WSDEFLATE_BITS, false);
+    wsdeflater_put(d, m->payload, true, &out);
+    wsdeflater_free(d);
+    buf_init(&frame, out.len + sizeof head);
+    buf_add(&frame, head, wsframe_head(head, &spec, out.len));
+    buf_adds(&frame, buf_str(&out));
+    m->packed = shared_bytes_new(buf_str(&frame));
+    buf_clear(&out);
+    buf_clear(&frame);
+    return m->packed;
 }
 
 struct msg *

@@ -231,7 +231,7 @@ def test_long_poll_gets_its_timeout_response(server, origin):
     ch = unique()
     with server.client() as c:
         c.send_request("GET", origin.serve(hold("response", ch, body="nothing yet\n")))
-        server.wait_subscribed(ch)
+        server.wait_log("subscribe .*channel=" + ch)
         os.kill(server.pid, signal.SIGTERM)
         r = c.read_response()
         assert (r.status, r.body) == (200, b"nothing yet\n")

@@ -47,6 +47,18 @@ def took(what):
     return time.monotonic() - begun
 
 
+def drain(c, total, look=lambda n: None):
+    """Reads the rest of a body of so many bytes, keeping none of it."""
+    n, c.buf = len(c.buf), b""
+    c.sock.settimeout(60)
+    while n < total:
+        data = c.sock.recv(262144)
+        assert data, "closed after %d bytes" % n
+        n += len(data)
+        look(n)
+    assert n == total
+
+
 class Flow:
     """Counts the bytes that a sendall() in another thread has got rid of."""
 
@@ -286,12 +298,13 @@ def test_upload_and_half_close_before_the_origin_has_read(server, origin):
     go = threading.Event()
 
     def handler(request):
-        go.wait(TIMEOUT)
-        request.conn.read_request_body(request, 30)
-        request.conn.reply(200, {}, str(len(request.body)))
+        go.wait(30)
+        drain(request.conn, int(request.get("Content-Length")))
+        request.conn.reply(200, {}, request.get("Content-Length"))
     p = origin.serve(handler, early=True)
-    total = 16 * MB
+    total = 24 * MB
     with server.client() as c:
+        c.sock.settimeout(60)
         c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": str(total), "Connection": "close"}))
         flow = Flow(c.sock, total)
         assert flow.wait_blocked() < total
@@ -305,9 +318,9 @@ def test_half_close_while_the_last_bytes_are_held_back(server, origin):
     go = threading.Event()
 
     def handler(request):
-        go.wait(TIMEOUT)
-        request.conn.read_request_body(request)
-        request.conn.reply(200, {}, str(len(request.body)))
+        go.wait(30)
+        drain(request.conn, int(request.get("Content-Length")))
+        request.conn.reply(200, {}, request.get("Content-Length"))
     p = origin.serve(handler, early=True)
     with server.client() as c:
         c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MB)
@@ -344,6 +357,52 @@ def test_client_that_leaves_in_the_middle_of_an_upload_is_noticed(server, origin
         c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": "100000"}) + b"x" * 20000)
         origin.wait_request(p)
     assert gone.wait(TIMEOUT)
+
+
+@pytest.mark.parametrize("mode", ["response", "stream"])
+@pytest.mark.parametrize("more", ["", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_half_close_of_a_request_that_is_held_means_that_the_client_has_left(server, origin, mode, more):
+    """It is a half-close until the origin answers, and nobody waits for a hold like that."""
+    ch, go = unique(), threading.Event()
+
+    def handler(request):
+        go.wait(TIMEOUT)
+        return hold(mode, ch, body="first")
+    p = origin.serve(handler)
+    with server.client() as c:
+        c.send(build_head("GET %s HTTP/1.1" % p, {"Host": "a", "Connection": "close"}) + more.encode())
+        c.shutdown_write()
+        origin.wait_request(p)
+        time.sleep(0.1)
+        go.set()
+        server.wait_log(r"unsubscribe http://a%s channel=%s" % (p, ch))
+        c.rest()
+
+
+@pytest.mark.parametrize("version,headers", [("HTTP/1.1", {"Connection": "Foo, CLOSE"}), ("HTTP/1.0", {}), ("HTTP/1.0", {"Connection": "x"})])
+def test_half_close_of_a_last_request_is_answered(server, origin, version, headers):
+    go = threading.Event()
+    p = origin.serve(lambda request: go.wait(TIMEOUT) and Reply(200, {}, "late"))
+    with server.client() as c:
+        c.send_request("GET", p, headers, version=version)
+        c.shutdown_write()
+        origin.wait_request(p)
+        time.sleep(0.1)
+        go.set()
+        assert c.read_response().body == b"late"
+        c.closed()
+
+
+@pytest.mark.parametrize("version,headers", [("HTTP/1.1", {}), ("HTTP/1.0", {"Connection": "Keep-Alive"})])
+def test_half_close_of_a_connection_that_stays_open_means_that_the_client_has_left(server, origin, version, headers):
+    gone = threading.Event()
+    p = origin.serve(lambda request: request.conn.wait_gone() and gone.set())
+    with server.client() as c:
+        c.send_request("GET", p, headers, version=version)
+        origin.wait_request(p)
+        c.shutdown_write()
+        assert gone.wait(TIMEOUT)
+        c.closed()
 
 
 # the origin's end
@@ -630,11 +689,8 @@ def test_client_that_reads_a_little_now_and_then_is_served(hasty, origin):
             n += len(c.sock.recv(65536))
             time.sleep(0.1)
         assert n < total
-        c.sock.settimeout(20)
-        while n < total:
-            data = c.sock.recv(65536)
-            assert data, "closed after %d bytes" % n
-            n += len(data)
+        c.buf = b""
+        drain(c, total - n)
 
 
 def test_no_limit(start_server, origin):
@@ -687,27 +743,21 @@ def test_large_body_passes_up_and_down_in_little_memory(server, origin):
     p = origin.serve(echo, early=True)
     total = 300 * MB
     server.request("POST", p, body=b"x" * 200000)
-    idle, most = resident(server), 0
+    idle = resident(server)
     with server.client() as c:
         c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": str(total)}))
         flow = Flow(c.sock, total, bytes(range(256)) * 256)
         r = c.read_head()
         assert (r.status, r.get("Content-Length")) == (200, str(total))
-        n, looked = len(c.buf), 0
-        c.sock.settimeout(60)
-        while n < total:
-            data = c.sock.recv(262144)
-            assert data, "closed after %d bytes" % n
-            n += len(data)
-            if n - looked > 10 * MB:
-                looked, most = n, max(most, resident(server))
+        seen = {}
+        drain(c, total, lambda n: seen.setdefault(n // (10 * MB), resident(server)) if n // (10 * MB) not in seen else None)
         flow.join()
-    assert n == total
-    assert most - idle < few(server), "resident memory grew by %d kB" % ((most - idle) // 1024)
+    assert len(seen) > total // (20 * MB)
+    assert max(seen.values()) - idle < few(server), "resident memory grew by %d kB" % ((max(seen.values()) - idle) // 1024)
 
 
 def test_client_that_stops_reading_stops_the_origin(server, origin):
-    total = 64 * MB
+    total = 192 * MB      # the kernel may keep some 70 MB on the two ways
     flows = []
     done = threading.Event()
 
@@ -724,22 +774,19 @@ def test_client_that_stops_reading_stops_the_origin(server, origin):
         wait_for(lambda: flows, what="the origin to begin")
         assert flows[0].wait_blocked() < total // 2
         assert resident(server) - idle < few(server)
-        assert len(c.read_response(timeout=60).body) == total
+        c.read_head()
+        drain(c, total)
     assert done.wait(TIMEOUT)
 
 
 def test_origin_that_stops_reading_stops_the_client(server, origin):
-    total = 64 * MB
+    total = 192 * MB      # the kernel may keep some 70 MB on the two ways
     go = threading.Event()
 
     def handler(request):
-        go.wait(30)
-        sock, n = request.conn.sock, len(request.conn.buf)
-        request.conn.buf = b""
-        sock.settimeout(60)
-        while n < total:
-            n += len(sock.recv(262144))
-        request.conn.reply(200, {}, str(n))
+        go.wait(60)
+        drain(request.conn, total)
+        request.conn.reply(200, {}, str(total))
     p = origin.serve(handler, early=True)
     idle = resident(server)
     with server.client() as c:
@@ -846,7 +893,7 @@ def test_clients_of_all_kinds_at_once(start_server, start_origin):
     idle = descriptors(s)
     crowd.run(24)
     o.drop_connections()
-    wait_for(lambda: descriptors(s) <= idle, 20, "all connections to be closed")
+    wait_for(lambda: descriptors(s) <= idle + 8, 20, "all connections to be closed")  # it opens some of its own last
     before = resident(s)
     crowd.run(24)
     assert resident(s) - before < few(s)

@@ -77,7 +77,7 @@ finish(struct http1 *p, struct buf *out)
 {
     bool started = http1_started(p);
     enum http1_event e = http1_eof(p);
-    CHECK_INT(e == HTTP1_MORE, !started);
+    CHECK(started || e == HTTP1_MORE);
     if (e == HTTP1_END)
         buf_addc(out, '.');
     buf_addc(out, '~');
@@ -498,7 +498,7 @@ TEST(end_of_input_is_judged_by_where_it_comes)
     struct http1 *p = http1_new(HTTP1_REQUESTS, MAX_HEAD);
     struct str in = STR("\r\n\r");
     CHECK_INT(http1_next(p, &in), HTTP1_MORE);
-    CHECK(!http1_started(p));
+    CHECK(http1_started(p)); /* half an empty line must not be forgotten */
     CHECK_INT(http1_eof(p), HTTP1_MORE);
     in = STR("\nP");
     CHECK_INT(http1_next(p, &in), HTTP1_MORE);

@@ -1,0 +1,59 @@
+/* wsoverhttp.h - a WebSocket endpoint carried by ordinary requests (spec: websocket 6).
+ *
+ *   user --ws_send()--> events that wait --one request at a time--> origin
+ *   user <--on_message()-- events of the response <----------------'
+ *
+ *   OPENING --OPEN accepted--> IDLE <--> ASKING          RETRY: a request could not be sent, and is tried again
+ *      '--rejected, failed: over              '--failed: on_gone(), over
+ *
+ * ws_leave() with WSFRAME_GOING_AWAY says that the client has vanished: the origin gets a DISCONNECT, else a CLOSE.
+ * What waits goes before that, in the background. */
+#ifndef ORIGIN_WSOVERHTTP_H
+#define ORIGIN_WSOVERHTTP_H
+
+#include "origin/request.h"
+#include "ws/ws.h"
+
+enum { WSOVERHTTP_ID_MAX = 37 }; /* bytes of a connection id, with its NUL */
+
+struct wsoverhttp_spec {
+    struct str path, host;         /* as in struct request_spec; copied, like the next */
+    const struct headers *headers; /* repeated on every request, without those that we make */
+    struct route *route;           /* its targets; a reference is taken */
+    /* A header to be made anew for each request, or ptr NULL: none. Valid until the next call. */
+    struct header (*sign)(void *arg, const struct route *route);
+    void *sign_arg;
+};
+
+struct wsoverhttp_ops {
+    /* OPEN has been accepted. ORIGIN is the user's, who joins it within the call; what it has said comes right after.
+     */
+    void (*on_open)(void *user, struct http1_head *head, struct ws *origin);
+    /* The origin answers with something else, as in request.h, or the handshake failed. The endpoint is over after
+     * on_end() or on_fail(). */
+    void (*on_head)(void *user, struct http1_head *head);
+    void (*on_body)(void *user, struct str piece);
+    void (*on_end)(void *user);
+    void (*on_fail)(void *user, enum request_failure why, const char *text);
+};
+
+/* All endpoints over HTTP, those that nobody is joined to any more included. ORIGIN is borrowed. MAX_LEFT: how many of
+ * these may have something to say; what is beyond ends without a word. */
+struct wsoverhttps;
+struct wsoverhttps *wsoverhttps_new(struct loop *l, struct origin *origin, unsigned max_left);
+/* All end. */
+void wsoverhttps_free(struct wsoverhttps *s);
+
+struct wsoverhttp;
+
+/* Nothing is called back within the call. */
+struct wsoverhttp *wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec,
+                                  const struct wsoverhttp_ops *ops, void *user);
+/* The client has gone before the handshake was over. No more callbacks. */
+void wsoverhttp_cancel(struct wsoverhttp *w);
+/* Stop and go on reading an answer that is not OPEN. */
+void wsoverhttp_pause(struct wsoverhttp *w, bool pause);
+/* The target that is, or was, asked; NULL before the first. */
+const struct target *wsoverhttp_target(const struct wsoverhttp *w);
+
+#endif

@@ -1,0 +1,564 @@
+#include "proxy/wshold.h"
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "grip/wscontrol.h"
+#include "proto/wsdeflate.h"
+#include "pub/channel.h"
+#include "pub/filter.h"
+
+#include <stdlib.h>
+
+enum { PIECES = 16 }; /* of one ws_send() */
+
+/* A message that the origin gave us to send later. */
+struct later {
+    char *content; /* owned; len bytes; NULL when empty */
+    size_t len;
+    uint8_t opcode;
+    bool set;
+};
+
+struct meta {
+    struct meta *next;
+    char *name, *value; /* owned */
+};
+
+struct wshold_more {
+    struct wshold *owner;
+    struct meta *meta; /* owned */
+    struct later keep_alive, delayed;
+    struct timer keep_alive_timer, delayed_timer;
+    int keep_alive_s;
+    bool interval;        /* keep-alive: whatever else is sent */
+    bool due;             /* the delayed message's time has come amid another message */
+    struct msg **waiting; /* owned array of references: what was published amid a message of the origin */
+    unsigned n_waiting, cap_waiting;
+    size_t waiting_bytes;
+};
+
+struct wshold {
+    struct hold hold; /* its client is our ws */
+    struct proxy *proxy;
+    const struct wshold_ops *ops;
+    void *user;
+    const struct target *target;
+    struct wshold_more *more; /* owned; NULL while it is not needed */
+    const char *uri;          /* borrowed, uri_len bytes */
+    uint32_t uri_len;
+    bool amid; /* a message of the origin has been sent in part */
+    bool closed;
+};
+
+static void on_keep_alive(struct timer *t);
+static void on_delayed(struct timer *t);
+
+static struct wshold *
+of_hold(const struct hold *h)
+{
+    return container_of((struct hold *)(uintptr_t)h, struct wshold, hold);
+}
+
+static struct ws *
+client_of(const struct wshold *h)
+{
+    return h->hold.client;
+}
+
+static struct wshold_more *
+need_more(struct wshold *h)
+{
+    if (h->more == NULL) {
+        struct wshold_more *m = h->more = mem_zalloc(sizeof *m);
+        m->owner = h;
+        timer_init(&m->keep_alive_timer, on_keep_alive);
+        timer_init(&m->delayed_timer, on_delayed);
+    }
+    return h->more;
+}
+
+/* ending */
+
+static void
+meta_free(struct meta *m)
+{
+    mem_free(m->name);
+    mem_free(m->value);
+    mem_free(m);
+}
+
+static void
+wshold_free(void *ptr)
+{
+    struct wshold *h = ptr;
+    struct wshold_more *m = h->more;
+    if (m != NULL) {
+        while (m->meta != NULL) {
+            struct meta *first = m->meta;
+            m->meta = first->next;
+            meta_free(first);
+        }
+        for (unsigned i = 0; i < m->n_waiting; i++)
+            msg_unref(m->waiting[i]);
+        mem_free(m->waiting);
+        mem_free(m->keep_alive.content);
+        mem_free(m->delayed.content);
+        mem_free(m);
+    }
+    slab_free(h, sizeof *h);
+}
+
+static void
+log_unsubscribe(const struct wshold *h, const struct sub *s)
+{
+    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+}
+
+void
+wshold_close(struct wshold *h)
+{
+    if (h->closed)
+        return;
+    h->closed = true;
+    if (h->more != NULL) {
+        loop_timer_stop(h->proxy->loop, &h->more->keep_alive_timer);
+        loop_timer_stop(h->proxy->loop, &h->more->delayed_timer);
+    }
+    if (log_on(LOG_INFO))
+        for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
+            log_unsubscribe(h, s);
+    hold_clear(&h->hold);
+    loop_reap(h->proxy->loop, h, wshold_free);
+}
+
+/* The client reads too slowly, or not at all: close rather than leave a gap. */
+static void
+cut_slow(struct wshold *h)
+{
+    const struct route *route = h->hold.route;
+    char peer[ADDRESS_TEXT_MAX];
+    struct str from = ws_peer(client_of(h), peer);
+    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
+             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
+             STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
+    h->ops->close(h->user, WSFRAME_POLICY, STR(""));
+}
+
+/* keep-alives and delayed messages */
+
+static void
+start_keep_alive(struct wshold *h)
+{
+    struct wshold_more *m = h->more;
+    loop_timer(h->proxy->loop, &m->keep_alive_timer, (uint64_t)m->keep_alive_s * 1000 - (uint64_t)random() % 1000);
+}
+
+/* Something goes to the client. */
+static void
+touch(struct wshold *h)
+{
+    if (h->more != NULL && h->more->keep_alive.set && !h->more->interval)
+        start_keep_alive(h);
+}
+
+static void
+send_later(struct wshold *h, const struct later *l)
+{
+    struct ws_piece p = {.payload = str_of(l->content, l->len), .opcode = l->opcode, .first = true, .last = true};
+    ws_send(client_of(h), &p, 1);
+}
+
+static void
+on_keep_alive(struct timer *t)
+{
+    struct wshold_more *m = container_of(t, struct wshold_more, keep_alive_timer);
+    struct wshold *h = m->owner;
+    start_keep_alive(h);
+    if (!h->amid && ws_queued(client_of(h)) == 0)
+        send_later(h, &m->keep_alive);
+}
+
+static void
+flush_delayed(struct wshold *h)
+{
+    struct wshold_more *m = h->more;
+    struct later l;
+    if (m == NULL || !m->delayed.set)
+        return;
+    if (h->amid) {
+        m->due = true;
+        return;
+    }
+    l = m->delayed;
+    m->delayed = (struct later){.set = false};
+    m->due = false;
+    loop_timer_stop(h->proxy->loop, &m->delayed_timer);
+    send_later(h, &l);
+    mem_free(l.content);
+    touch(h);
+}
+
+static void
+on_delayed(struct timer *t)
+{
+    flush_delayed(container_of(t, struct wshold_more, delayed_timer)->owner);
+}
+
+/* Take the control message's content over. */
+static struct later
+take_content(struct wscontrol *c)
+{
+    struct later l = {c->content, c->content_len, (uint8_t)c->opcode, true};
+    c->content = NULL;
+    return l;
+}
+
+static void
+set_keep_alive(struct wshold *h, struct wscontrol *c)
+{
+    struct wshold_more *m = need_more(h);
+    mem_free(m->keep_alive.content);
+    m->keep_alive = (struct later){.set = false};
+    loop_timer_stop(h->proxy->loop, &m->keep_alive_timer);
+    if (!c->has_content)
+        return;
+    m->keep_alive = take_content(c);
+    m->keep_alive_s = c->timeout;
+    m->interval = c->interval;
+    start_keep_alive(h);
+}
+
+static void
+send_delayed(struct wshold *h, struct wscontrol *c)
+{
+    struct wshold_more *m = need_more(h);
+    if (m->delayed.set && h->amid)
+        return; /* one may wait, and nothing can be sent now */
+    flush_delayed(h);
+    m->delayed = take_content(c);
+    loop_timer(h->proxy->loop, &m->delayed_timer, (uint64_t)c->timeout * 1000);
+}
+
+/* published messages */
+
+/* What waits for the client is bounded; an empty queue takes a message of any size. */
+static bool
+is_too_slow(const struct wshold *h, size_t more)
+{
+    size_t queued = ws_queued(client_of(h));
+    return queued > 0 && queued + more > (size_t)h->proxy->config->connection_queue_max;
+}
+
+static struct ws_piece
+piece_of(struct msg *m, bool pack)
+{
+    struct ws_piece p = {.payload = m->payload,
+                         .framed = m->framed,
+                         .owner = &m->shared,
+                         .opcode = (uint8_t)msg_opcode(m->format),
+                         .first = true,
+                         .last = true};
+    if (pack && p.opcode < WSFRAME_CLOSE) {
+        struct shared_bytes *packed = msg_packed(m);
+        p.framed = str_of(packed->data, packed->len);
+        p.owner = &packed->shared;
+        p.packed = true;
+    }
+    return p;
+}
+
+static void
+flush(struct wshold *h, const struct ws_piece *pieces, unsigned n)
+{
+    if (n > 0)
+        ws_send(client_of(h), pieces, n);
+}
+
+/* false: the hold has been closed. */
+static bool
+send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
+{
+    struct ws_piece pieces[PIECES];
+    bool pack = ws_bits(client_of(h)) == WSDEFLATE_BITS;
+    unsigned used = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const struct format *f = msgs[i]->format;
+        if (f->action == ACTION_CLOSE) {
+            flush(h, pieces, used);
+            h->ops->close(h->user, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason));
+            return false;
+        }
+        if (f->action == ACTION_REFRESH)
+            h->ops->refresh(h->user);
+        if (f->action != ACTION_SEND)
+            continue;
+        if (used == PIECES) {
+            flush(h, pieces, used);
+            used = 0;
+        }
+        if (used == 0 && is_too_slow(h, msgs[i]->framed.len)) {
+            cut_slow(h);
+            return false;
+        }
+        pieces[used++] = piece_of(msgs[i], pack);
+    }
+    flush(h, pieces, used);
+    touch(h);
+    return true;
+}
+
+/* Keep what may not stand between the pieces of the origin's message. */
+static void
+keep_waiting(struct wshold *h, struct msg *const *msgs, unsigned n)
+{
+    struct wshold_more *m = need_more(h);
+    for (unsigned i = 0; i < n; i++) {
+        size_t size = msgs[i]->format->content_len + sizeof *msgs[i];
+        if (m->n_waiting > 0 && m->waiting_bytes + size > (size_t)h->proxy->config->connection_queue_max) {
+            cut_slow(h);
+            return;
+        }
+        if (m->n_waiting == m->cap_waiting) {
+            m->cap_waiting = m->cap_waiting > 0 ? m->cap_waiting * 2 : 4;
+            m->waiting = mem_realloc(m->waiting, m->cap_waiting * sizeof(struct msg *));
+        }
+        m->waiting[m->n_waiting++] = msg_ref(msgs[i]);
+        m->waiting_bytes += size;
+    }
+}
+
+static void
+deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    struct wshold *h = of_hold(sub->hold);
+    if (h->amid)
+        keep_waiting(h, msgs, n);
+    else
+        send_messages(h, msgs, n);
+}
+
+static void
+send_waiting(struct wshold *h)
+{
+    struct wshold_more *m = h->more;
+    struct msg **msgs = m->waiting;
+    unsigned n = m->n_waiting;
+    m->waiting = NULL;
+    m->n_waiting = m->cap_waiting = 0;
+    m->waiting_bytes = 0;
+    if (send_messages(h, msgs, n) && m->due)
+        flush_delayed(h);
+    for (unsigned i = 0; i < n; i++)
+        msg_unref(msgs[i]);
+    mem_free(msgs);
+}
+
+void
+wshold_sent(struct wshold *h, bool last)
+{
+    h->amid = !last;
+    touch(h);
+    if (last && h->more != NULL && h->more->n_waiting > 0)
+        send_waiting(h);
+    else if (last && h->more != NULL && h->more->due)
+        flush_delayed(h);
+}
+
+/* A message cannot be filtered. Whoever debugs wants to see that at once. */
+static void
+unfiltered(struct sub *sub, const char *why)
+{
+    struct wshold *h = of_hold(sub->hold);
+    if (h->proxy->config->debug || h->hold.route->debug)
+        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why));
+}
+
+static void
+update(struct hold *hold, enum hold_update how)
+{
+    struct wshold *h = of_hold(hold);
+    if (how == UPDATE_HIGH) /* the other is for HTTP holds */
+        h->ops->refresh(h->user);
+}
+
+/* meta */
+
+static struct str
+get_meta(const struct hold *hold, struct str name)
+{
+    const struct wshold_more *m = of_hold(hold)->more;
+    for (const struct meta *e = m != NULL ? m->meta : NULL; e != NULL; e = e->next)
+        if (str_eq(str_c(e->name), name))
+            return str_c(e->value);
+    return str_of(NULL, 0);
+}
+
+static void
+set_meta(struct wshold *h, struct str name, struct str value)
+{
+    enum { META_MAX = 64 };
+    struct meta **at = &need_more(h)->meta;
+    unsigned n = 0;
+    for (; *at != NULL && !str_eq(str_c((*at)->name), name); at = &(*at)->next)
+        n++;
+    if (*at != NULL) {
+        struct meta *old = *at;
+        *at = old->next;
+        meta_free(old);
+    }
+    if (value.ptr == NULL || n >= META_MAX)
+        return;
+    struct meta *fresh = mem_alloc(sizeof *fresh);
+    *fresh = (struct meta){h->more->meta, str_dup(name), str_dup(value)};
+    h->more->meta = fresh;
+}
+
+/* subscriptions */
+
+static bool
+is_implicit(const struct wshold *h, struct str name)
+{
+    const struct config_list *l = &h->target->subs;
+    for (unsigned i = 0; i < l->n; i++)
+        if (str_eq(str_c(l->at[i]), name))
+            return true;
+    return false;
+}
+
+static struct sub *
+subscribe(struct wshold *h, struct str name)
+{
+    struct sub *sub = hold_find(&h->hold, name);
+    unsigned max = (unsigned)h->proxy->config->connection_subscription_max + h->target->subs.n;
+    const struct route *route = h->hold.route;
+    if (sub != NULL)
+        return sub;
+    if (h->hold.n_subs >= max) {
+        log_at(route->log_level, "wssession: too many subscriptions%s%s", route->explicit_id ? " route=" : "",
+               route->explicit_id ? route->id : "");
+        return NULL;
+    }
+    log_info("subscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(name));
+    return channels_subscribe(h->proxy->channels, &h->hold, name);
+}
+
+static void
+put_name(const struct wshold *h, struct str name, struct buf *out)
+{
+    struct str prefix = str_c(h->hold.route->prefix);
+    buf_init(out, prefix.len + name.len);
+    buf_adds(out, prefix);
+    buf_adds(out, name);
+}
+
+void
+wshold_subscribe(struct wshold *h, struct str name)
+{
+    struct buf whole;
+    put_name(h, name, &whole);
+    subscribe(h, buf_str(&whole));
+    buf_clear(&whole);
+}
+
+static void
+set_filters(struct sub *sub, const json_t *filters)
+{
+    if (sub->more != NULL)
+        sub->more->n_filters = 0;
+    for (size_t i = 0; i < json_array_size(filters); i++) {
+        int filter = filter_find(str_c(json_string_value(json_array_get(filters, i))));
+        if (filter >= 0)
+            sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+    }
+}
+
+static void
+control_subscribe(struct wshold *h, const struct wscontrol *c)
+{
+    struct buf name, text = BUF_INIT(1024);
+    struct sub *sub;
+    if (json_array_size(c->filters) > FILTERS_MAX) {
+        if (h->proxy->config->debug || h->hold.route->debug)
+            buf_addf(&text, "too many filters for channel '%.*s'", (int)(c->channel.len < 200 ? c->channel.len : 200),
+                     c->channel.ptr);
+        h->ops->close(h->user, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""));
+        buf_clear(&text);
+        return;
+    }
+    put_name(h, c->channel, &name);
+    sub = subscribe(h, buf_str(&name));
+    if (sub != NULL)
+        set_filters(sub, c->filters);
+    buf_clear(&name);
+}
+
+static void
+control_unsubscribe(struct wshold *h, const struct wscontrol *c)
+{
+    struct buf name;
+    struct sub *sub;
+    put_name(h, c->channel, &name);
+    sub = is_implicit(h, buf_str(&name)) ? NULL : hold_find(&h->hold, buf_str(&name));
+    buf_clear(&name);
+    if (sub == NULL)
+        return;
+    log_unsubscribe(h, sub);
+    channels_unsubscribe(sub);
+}
+
+void
+wshold_control(struct wshold *h, struct str text)
+{
+    struct wscontrol c;
+    struct err e;
+    if (wscontrol_parse(text, &c, &e) != 0) {
+        log_debug("failed to parse grip control message: %s", e.text);
+        return;
+    }
+    switch (c.type) {
+    case WSCONTROL_SUBSCRIBE:
+        control_subscribe(h, &c);
+        break;
+    case WSCONTROL_UNSUBSCRIBE:
+        control_unsubscribe(h, &c);
+        break;
+    case WSCONTROL_DETACH:
+        h->ops->detach(h->user);
+        break;
+    case WSCONTROL_SESSION:
+        break; /* there are no sessions yet */
+    case WSCONTROL_SET_META:
+        set_meta(h, c.name, c.value);
+        break;
+    case WSCONTROL_KEEP_ALIVE:
+        set_keep_alive(h, &c);
+        break;
+    case WSCONTROL_SEND_DELAYED:
+        send_delayed(h, &c);
+        break;
+    case WSCONTROL_FLUSH_DELAYED:
+        flush_delayed(h);
+        break;
+    }
+    wscontrol_clear(&c);
+}
+
+/* beginning */
+
+static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
+
+struct wshold *
+wshold_new(struct proxy *p, const struct wshold_begin *b)
+{
+    struct wshold *h = slab_alloc(sizeof *h);
+    h->proxy = p;
+    h->ops = b->ops;
+    h->user = b->user;
+    h->target = b->target;
+    h->uri = b->uri.ptr;
+    h->uri_len = (uint32_t)b->uri.len;
+    hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(b->route), b->client);
+    for (unsigned i = 0; i < b->target->subs.n; i++)
+        subscribe(h, str_c(b->target->subs.at[i]));
+    return h;
+}

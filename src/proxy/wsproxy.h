@@ -1,0 +1,43 @@
+/* wsproxy.h - joins a client's endpoint to an origin's (spec: websocket 2, 4).
+ *
+ *   client ==ws== wsproxy ==ws== origin
+ *                    |-- wssort    in GRIP mode: content, control or neither?
+ *                    '-- wshold    where there are, or may be, subscriptions
+ *
+ * A wsproxy lives while it has a client; without an origin (detached) the client stays. When one side has gone the
+ * other is left with a close frame, and ends by itself. */
+#ifndef PROXY_WSPROXY_H
+#define PROXY_WSPROXY_H
+
+#include "proxy/context.h"
+#include "ws/ws.h"
+
+struct wshold;
+struct wssort;
+
+struct wsproxy {
+    struct proxy *proxy;       /* borrowed */
+    struct ws *client;         /* joined; NULL when over */
+    struct ws *origin;         /* joined; NULL once it is parted */
+    struct wshold *hold;       /* owned; NULL: nothing is published to the client */
+    struct wssort *sort;       /* owned; NULL: not in GRIP mode */
+    struct list_node in_proxy; /* proxy->websockets */
+    bool amid;                 /* a message of the client has come in part */
+    uint32_t uri_len;
+    char uri[]; /* as sent to the origin, for the log */
+};
+
+struct wsproxy_begin {
+    struct ws *client, *origin;     /* taken over */
+    struct route *route;            /* reference taken over */
+    const struct target *target;    /* in the route's snapshot */
+    struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
+    const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
+    struct str uri;
+};
+
+void wsproxy_new(struct proxy *p, const struct wsproxy_begin *b);
+/* We stop: close both sides. */
+void wsproxy_shutdown(struct wsproxy *w);
+
+#endif
