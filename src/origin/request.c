@@ -556,7 +556,8 @@ take_pooled(struct request *r)
     if (r->spec->upgrade)
         return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        if (!conn_has_input(&c->conn)) {
+        bool silent = !conn_input_came(&c->conn);
+        if (silent && (idempotent(r->spec->method) || !conn_has_input(&c->conn))) {
             r->client = c;
             return true;
         }
