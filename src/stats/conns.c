@@ -73,7 +73,10 @@ send_up(void *arg, uint32_t number, struct live_entry *e)
         return;
     fields = begin(p, number, e);
     emit_add_text(p->emit, fields, "type", m != NULL && m->id.len > 0 ? STR("ws") : STR("http"));
-    address = m != NULL && m->address.len > 0 ? m->address : p->ops->peer(m != NULL ? m->who : e->who, text);
+    if (m != NULL && (m->address.len > 0 || m->id.len > 0))
+        address = m->address;
+    else
+        address = p->ops->peer(m != NULL ? m->who : e->who, text);
     if (address.len > 0)
         emit_add_text(p->emit, fields, "peer-address", address);
     if (e->flags & SECURE)
