@@ -82,6 +82,8 @@ int conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n);
 
 /* Is there anything to read, be it the end, that the loop has not come to yet? Asks the kernel. */
 bool conn_has_input(struct conn *c);
+/* Has the loop found something to read in this turn, and not come to it yet? Asks nobody. */
+bool conn_input_came(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued(const struct conn *c);
 /* Has the peer taken some of what was queued, or sent something while we linger, since this was asked last? */

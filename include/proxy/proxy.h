@@ -31,6 +31,8 @@ void proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct
 /* Close all WebSockets, with 1001. */
 void proxy_shutdown(struct proxy *p);
 
+/* Is an origin still being told that a client has gone? */
+bool proxy_busy(const struct proxy *p);
 /* The command "recover": ask the origins of all holds again. */
 void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */

@@ -20,6 +20,10 @@ struct sub_more {
     struct shared_bytes *prev_id; /* owned; id of the last item that the client has, NULL: not checked */
     uint8_t n_filters;
     uint8_t filters[FILTERS_MAX]; /* indexes into the filter table; see pub/filter */
+    /* of the hold's own */
+    bool active : 1; /* an item was delivered since the last look */
+    bool unsure : 1; /* items were left out that nobody may have told of */
+    bool joined : 1; /* the queue has come to where the client is */
 };
 
 struct sub {

@@ -245,6 +245,12 @@ conn_has_input(struct conn *c)
     return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
+bool
+conn_input_came(const struct conn *c)
+{
+    return (c->event.ev_evcallback.evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) != 0;
+}
+
 size_t
 conn_queued(const struct conn *c)
 {

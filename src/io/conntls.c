@@ -18,7 +18,7 @@ await_writing(struct conn *c)
 static void
 handshake(struct conn *c)
 {
-    const char *why;
+    const char *why = "connection closed"; /* of TLS_END */
     char text[320];
     switch (tls_handshake(c->more->tls, &why)) {
     case TLS_DONE:
@@ -35,8 +35,6 @@ handshake(struct conn *c)
         await_writing(c);
         break;
     case TLS_END:
-        why = "connection closed";
-        /* fall through */
     case TLS_FAILED:
         snprintf(text, sizeof text, "TLS handshake failed: %s", why);
         conn_input_failed(c, text);

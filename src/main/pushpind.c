@@ -405,7 +405,7 @@ on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
     size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
-    if (open == 0 || clock_now() >= p->stop_at)
+    if ((open == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);

@@ -28,7 +28,6 @@ struct h1client {
     struct pool_slot *slot;
     struct list_node in_slot, by_age; /* while idle */
     struct timer timer;               /* while idle */
-    uint64_t idle_since;              /* ms */
     size_t max_head;
     bool reused;     /* has carried a request before */
     bool answered;   /* a byte of the answer to the present request has come */

@@ -1,6 +1,5 @@
 #include "origin/pool.h"
 
-#include "base/clock.h"
 #include "base/map.h"
 
 enum { KEPT_AT_TRIM = 8 }; /* idle connections */
@@ -104,7 +103,6 @@ pool_put(struct pool *p, struct str key, struct h1client *c)
     }
     conn_resume(&c->conn); /* bytes that nobody asked for end it, a slow client's pause or not */
     c->ops = NULL;
-    c->idle_since = clock_now();
     c->pool = p;
     c->slot = slot;
     list_push_front(&slot->idle, &c->in_slot);

@@ -13,7 +13,6 @@
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
     DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
-    FRESH_MS = 50,         /* idle for less: it would be known by now if the origin had closed it */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
 
@@ -557,7 +556,8 @@ take_pooled(struct request *r)
     if (r->spec->upgrade)
         return false; /* what is pooled may be stale, and this cannot be sent twice */
     while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        if (clock_now() - c->idle_since < FRESH_MS || !conn_has_input(&c->conn)) {
+        bool silent = !conn_input_came(&c->conn);
+        if (silent && (idempotent(r->spec->method) || !conn_has_input(&c->conn))) {
             r->client = c;
             return true;
         }

@@ -6,10 +6,11 @@
 #include "base/map.h"
 #include "proxy/proxy.h"
 
+struct links;
 struct updates;
 
 struct proxy {
-    struct loop *loop; /* borrowed, like all that follows but for the last */
+    struct loop *loop; /* borrowed, like all that follows but for the last two */
     const struct config *config;
     struct routes *routes;
     struct origin *origin;
@@ -21,6 +22,7 @@ struct proxy {
     struct wsconns *wsconns;      /* borrowed */
     struct wsoverhttps *overhttp; /* owned */
     struct list websockets;       /* of struct wsproxy, by in_proxy; they own themselves */
+    struct links *links;          /* owned */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
+#include "proxy/links.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/updates.h"
@@ -39,6 +40,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     list_init(&p->websockets);
     p->overhttp = wsoverhttps_new(l, origin, (unsigned)config->client_maxconn);
     p->updates = updates_new(l);
+    p->links = links_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -57,6 +59,7 @@ proxy_free(struct proxy *p)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
+    links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
 }
@@ -232,6 +235,12 @@ proxy_shutdown(struct proxy *p)
 {
     while (!list_empty(&p->websockets))
         wsproxy_shutdown(container_of(list_first(&p->websockets), struct wsproxy, in_proxy));
+}
+
+bool
+proxy_busy(const struct proxy *p)
+{
+    return links_busy(p->links);
 }
 
 static void

@@ -225,13 +225,10 @@ rewrite_signature(struct proxy *p, const struct route *route)
     return h;
 }
 
-static void
-put_signature(struct proxy *p, const struct route *route, const struct clientreq *c, struct headers *out)
+void
+rewrite_sign(struct proxy *p, const struct route *route, struct headers *out)
 {
-    struct header signature;
-    if (c->trusted || route->no_grip)
-        return;
-    signature = rewrite_signature(p, route);
+    struct header signature = rewrite_signature(p, route);
     if (signature.value.ptr != NULL)
         headers_view(out, signature.name, signature.value);
     headers_view(out, STR("Grip-Feature"), str_of(features, sizeof features - 1));
@@ -344,7 +341,8 @@ rewrite_request(struct proxy *p, const struct route *route, const struct clientr
     if (marks)
         put_marked(p, route, c, out);
     put_cdn_loop(p, route, c, out);
-    put_signature(p, route, c, out);
+    if (!c->trusted && !route->no_grip)
+        rewrite_sign(p, route, out);
     put_forwarded_proto(p, c, out);
     put_forwarded_for(p, route, c, x, out);
 }

@@ -15,6 +15,8 @@ void rewrite_request(struct proxy *p, const struct route *route, const struct cl
                      struct headers *out);
 /* Grip-Sig as it is now, for a request of ROUTE; value.ptr NULL: it has none. A view. */
 struct header rewrite_signature(struct proxy *p, const struct route *route);
+/* Grip-Sig and Grip-Feature. Views, valid until the next call. */
+void rewrite_sign(struct proxy *p, const struct route *route, struct headers *out);
 /* The response headers for the client: hop-by-hop and framing left out. Views. */
 void rewrite_response(const struct headers *from, struct headers *out);
 /* Append the client's address as a proxy that the operator trusts has forwarded it; nothing where there is none. */

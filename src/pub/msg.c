@@ -51,7 +51,7 @@ render(struct item *item, const struct format *f, struct str content, bool copie
     m->format = f;
     m->packed = NULL;
     m->at = 0;
-    m->payload = content;
+    m->payload = copied ? STR("") : content;
     m->framed = str_of(NULL, 0);
     if (room == 0)
         return m;

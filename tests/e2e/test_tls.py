@@ -58,10 +58,16 @@ def tls_versions(version):
 
 
 @pytest.fixture(scope="module")
-def server(start_server, origin):
-    port = free_port()
-    return start_server("* localhost:%d" % origin.port, {"https_ports": port, "x_forwarded_for": "append"},
-                        pair("default.test", "default_%d" % port))
+def server(start_server, start_origin, origin):
+    """One for most tests, for ports are few: a TLS port, and behind a proxy another one and the HTTP port."""
+    port, proxied = free_port(), free_port()
+    tls_origin = start_origin(tls=server_tls("localhost"))
+    s = start_server("* localhost:%d\ntls-origin.test localhost:%d,ssl,insecure" % (origin.port, tls_origin.port),
+                     {"https_ports": "%d,%d" % (port, proxied), "proxy_protocol_ports": "@HTTP@,%d" % proxied,
+                      "proxy_protocol_trusted": "192.0.2.0/24, 127.0.0.0/8", "x_forwarded_for": "append", "log_from": "true"},
+                     {**pair("default.test", "default_%d" % port), **pair("proxied.test", "default_%d" % proxied)})
+    s.tls_origin, s.proxied_port = tls_origin, proxied
+    return s
 
 
 @pytest.fixture(scope="module")
@@ -282,19 +288,28 @@ def test_head_in_records_of_one_byte(port, origin):
         assert c.read_response().body == b"ok"
 
 
+def digest_of(stream, n):
+    """Reads n bytes of a body without keeping them."""
+    h, first = hashlib.sha256(), stream.buf[:n]
+    h.update(first)
+    n -= len(first)
+    stream.sock.settimeout(LONG)
+    while n > 0:
+        some = stream.sock.recv(min(n, 262144))
+        assert some, "%d bytes are missing" % n
+        h.update(some)
+        n -= len(some)
+    return h.digest()
+
+
 def pattern(n):
     return hashlib.shake_128(b"pattern").digest(65536) * (n // 65536)
 
 
-@pytest.fixture(scope="module", params=["plain origin", "TLS origin"])
-def both(request, start_server, start_origin):
-    """A TLS server before an origin: (its port, the origin)."""
-    port = free_port()
-    tls = server_tls("localhost") if request.param == "TLS origin" else None
-    o = start_origin(tls=tls)
-    s = start_server("* localhost:%d%s" % (o.port, ",ssl,insecure" if tls else ""), {"https_ports": port},
-                     pair("default.test", "default_%d" % port))
-    return free_of(s), o
+@pytest.fixture(params=["localhost", "tls-origin.test"])
+def both(request, server, port, origin):
+    """A TLS port before a plain origin and before a TLS origin: (the port, the host to ask for, the origin)."""
+    return port, request.param, origin if request.param == "localhost" else server.tls_origin
 
 
 class Sender(threading.Thread):
@@ -323,16 +338,17 @@ class Sender(threading.Thread):
 
 
 def test_upload_waits_for_a_slow_origin(both):
-    port, origin = both
+    port, host, origin = both
     data, go, got = pattern(24 << 20), threading.Event(), []
 
     def handler(request):
         go.wait(LONG)
-        got.append(hashlib.sha256(request.conn.read_request_body(request, LONG)).digest())
+        got.append(digest_of(request.conn, len(data)))
+        request.conn.closing = True
         return OK
     p = origin.serve(handler, early=True)
     with Client(port, tls=client_tls()) as c:
-        c.send(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (p.encode(), len(data)))
+        c.send(b"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n" % (p.encode(), host.encode(), len(data)))
         sender = Sender(c, data)
         assert sender.stalls() < len(data)
         go.set()
@@ -342,7 +358,7 @@ def test_upload_waits_for_a_slow_origin(both):
 
 
 def test_download_waits_for_a_slow_client(both):
-    port, origin = both
+    port, host, origin = both
     data, senders = pattern(24 << 20), []
 
     def handler(request):
@@ -351,11 +367,11 @@ def test_download_waits_for_a_slow_client(both):
         senders[0].join(LONG)
     p = origin.serve(handler)
     with Client(port, tls=client_tls(), rcvbuf=65536) as c:
-        c.send_request("GET", p)
+        c.send_request("GET", p, host=host)
         wait_for(lambda: senders, what="the request at the origin")
         assert senders[0].stalls() < len(data)
-        r = c.read_response(timeout=LONG)
-    assert hashlib.sha256(r.body).digest() == hashlib.sha256(data).digest()
+        assert c.read_head().status == 200
+        assert digest_of(c, len(data)) == hashlib.sha256(data).digest()
 
 
 def test_published_items_arrive_in_order_and_whole(server, port, origin):
@@ -530,18 +546,9 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def proxied(start_server, origin):
-    port = free_port()
-    return start_server("* localhost:%d" % origin.port,
-                        {"https_ports": port, "proxy_protocol_ports": "@HTTP@,%d" % port, "x_forwarded_for": "append",
-                         "proxy_protocol_trusted": "192.0.2.0/24, 127.0.0.0/8", "log_from": "true"},
-                        pair("default.test", "default_%d" % port))
-
-
 def connect(server, tls, header, step=None):
     """A client behind a proxy that sends the header first, STEP bytes at a time."""
-    c = Client(free_of(server) if tls else server.http_port)
+    c = Client(server.proxied_port if tls else server.http_port)
     for i in range(0, len(header), step or len(header)):
         c.send(header[i:i + (step or len(header))])
     if tls:
@@ -551,35 +558,35 @@ def connect(server, tls, header, step=None):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("kind", GOOD)
-def test_proxy_header(proxied, origin, kind, tls):
+def test_proxy_header(server, origin, kind, tls):
     header, address = GOOD[kind]
     for step in None, 1:
         p = origin.serve(OK)
-        with connect(proxied, tls, header, step) as c:
+        with connect(server, tls, header, step) as c:
             for _ in range(2):
                 assert c.get(p).body == b"ok"
         assert [r.get("X-Forwarded-For") for r in origin.requests(p)] == [address] * 2
-    proxied.wait_log("%s .*from=%s" % (p, re.escape(address)))
+    server.wait_log("%s .*from=%s" % (p, re.escape(address)))
 
 
-def test_proxy_header_and_request_in_one_piece(proxied, origin):
+def test_proxy_header_and_request_in_one_piece(server, origin):
     p = origin.serve(OK)
-    with Client(proxied.http_port) as c:
+    with Client(server.http_port) as c:
         c.send(GOOD["v1 IPv4"][0] + b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % p.encode())
         assert c.read_response().body == b"ok"
     assert origin.requests(p)[0].get("X-Forwarded-For") == "192.0.2.7"
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_proxy_header_is_cut(proxied, kind):
-    with Client(proxied.http_port) as c:
+def test_bad_proxy_header_is_cut(server, kind):
+    with Client(server.http_port) as c:
         c.send(BAD[kind])
         c.closed()
-    proxied.wait_log(r"connection refused from=127\.0\.0\.1: .*PROXY")
+    server.wait_log(r"connection refused from=127\.0\.0\.1: .*PROXY")
 
 
-def test_proxy_header_cut_short(proxied):
-    with Client(proxied.http_port) as c:
+def test_proxy_header_cut_short(server):
+    with Client(server.http_port) as c:
         c.send(b"PROXY TCP4 192.0")
         c.shutdown_write()
         c.closed()

@@ -164,6 +164,43 @@ TEST(forwarded_addresses)
     peer = "1.2.3.4";
 }
 
+TEST(a_client_is_believed_to_be_elsewhere_only_where_the_operator_says_so)
+{
+    static const struct {
+        const char *rules, *trusted_rules; /* one each */
+        const char *lines;
+        const char *want; /* "": the peer */
+        bool trusted;
+    } rows[] = {
+        {NULL, NULL, "X-Forwarded-For: a", "", false},
+        {"append", NULL, "X-Forwarded-For: a", "", false},
+        {"truncate:0", NULL, "X-Forwarded-For: a", "", false},
+        {"truncate:1", NULL, "X-Forwarded-For: a, b", "b", false},
+        {"truncate:2", NULL, "X-Forwarded-For: a, b\nX-Forwarded-For: c", "b", false},
+        {"truncate:9", NULL, "X-Forwarded-For: a, b", "a", false},
+        {"truncate:1", NULL, "X-Forwarded-For: ", "", false},
+        {"truncate:1", NULL, "X: y", "", false},
+        {"nonsense", NULL, "X-Forwarded-For: a", "", false},
+        {NULL, NULL, "X-Forwarded-For: a, b", "a", true},
+        {NULL, "truncate:1", "X-Forwarded-For: a, b", "b", true},
+        {NULL, "truncate:0", "X-Forwarded-For: a, b", "", true},
+        {"truncate:1", NULL, "X-Forwarded-For: a, b", "a", true},
+    };
+    for (size_t i = 0; i < countof(rows); i++) {
+        char *rule = (char *)(uintptr_t)rows[i].rules, *trusted_rule = (char *)(uintptr_t)rows[i].trusted_rules;
+        struct config config = {.x_forwarded_for = {&rule, rule != NULL},
+                                .x_forwarded_for_trusted = {&trusted_rule, trusted_rule != NULL}};
+        struct proxy p = {.config = &config};
+        struct clientreq c = {.trusted = rows[i].trusted};
+        struct buf out = BUF_INIT(100);
+        read_headers(&c.headers, rows[i].lines);
+        rewrite_client_address(&p, &c, &out);
+        CHECK_STR(buf_str(&out), rows[i].want);
+        headers_clear(&c.headers);
+        buf_clear(&out);
+    }
+}
+
 TEST(paths_and_hosts)
 {
     static const struct {
@@ -260,6 +297,7 @@ main(void)
         cmocka_unit_test(original_headers_are_marked_in_order),
         cmocka_unit_test(loops_and_forwarded_protocols),
         cmocka_unit_test(forwarded_addresses),
+        cmocka_unit_test(a_client_is_believed_to_be_elsewhere_only_where_the_operator_says_so),
         cmocka_unit_test(paths_and_hosts),
         cmocka_unit_test(default_ports_are_left_off),
         cmocka_unit_test(response_headers_keep_what_is_the_origins),
