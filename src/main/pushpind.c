@@ -353,8 +353,10 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
                                        .max_idle = (unsigned)c->client_maxconn / 10 + 1};
-    struct wsconns_settings ws = {
-        .activity_timeout = (unsigned)c->activity_timeout, .on_closed = on_client_closed, .arg = p};
+    struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
+                                  .ping_interval = (unsigned)c->websocket_ping_interval,
+                                  .on_closed = on_client_closed,
+                                  .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
     p->wsconns = wsconns_new(p->loop, &ws);

@@ -1,11 +1,11 @@
 #include "origin/wsoverhttp.h"
 
 #include "base/log.h"
+#include "base/uuid.h"
 #include "origin/wsqueue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     MESSAGE_MAX = 200000, /* bytes of a client's message */
@@ -37,6 +37,7 @@ struct wsoverhttp {
     struct header (*sign)(void *arg, const struct route *route);
     void *sign_arg;
     uint8_t state;   /* enum state */
+    unsigned group;  /* of stats */
     uint8_t retries; /* of the present request */
     uint8_t partial_opcode;
     bool paused : 1;     /* the user wants no more for now */
@@ -53,7 +54,7 @@ struct wsoverhttp {
     struct headers meta; /* Meta-*, as the origin has set them */
     char *path, *host;   /* owned */
     size_t path_len, host_len;
-    char id[WSOVERHTTP_ID_MAX];
+    char id[UUID_SIZE];
     struct exchange_data *now; /* owned; what only a request under way needs */
 };
 
@@ -168,7 +169,7 @@ put_headers(struct wsoverhttp *w, struct headers *out)
     if (signature.value.ptr != NULL)
         headers_add(out, signature.name, signature.value);
     headers_view(out, STR("Accept"), STR("application/websocket-events"));
-    headers_view(out, STR("Connection-Id"), str_of(w->id, WSOVERHTTP_ID_MAX - 1));
+    headers_view(out, STR("Connection-Id"), str_of(w->id, UUID_SIZE - 1));
     headers_view(out, STR("Content-Type"), STR("application/websocket-events"));
     if (w->queue.replayed > 0)
         headers_add(out, STR("Content-Bytes-Replayed"),
@@ -227,7 +228,8 @@ ask(struct wsoverhttp *w)
                                     .headers = &x->headers,
                                     .body = &x->body,
                                     .targets = w->route->targets,
-                                    .n_targets = w->route->n_targets};
+                                    .n_targets = w->route->n_targets,
+                                    .group = w->group};
     x->request = request_new(w->set->origin, &x->spec, &request_ops, w);
 }
 
@@ -709,28 +711,13 @@ woh_refresh(struct ws *ws)
 static struct str
 woh_id(const struct ws *ws)
 {
-    return str_of(of_ws(ws)->id, WSOVERHTTP_ID_MAX - 1);
+    return str_of(of_ws(ws)->id, UUID_SIZE - 1);
 }
 
 static const struct ws_ops ws_ops = {woh_send, woh_close, woh_leave,   woh_pause, woh_queued,
                                      woh_bits, woh_peer,  woh_refresh, woh_id};
 
 /* beginning */
-
-/* A random UUID (RFC 9562, 5.4). */
-static void
-make_id(char out[WSOVERHTTP_ID_MAX])
-{
-    unsigned char b[16];
-    if (getrandom(b, sizeof b, 0) != sizeof b)
-        for (size_t i = 0; i < sizeof b; i++)
-            b[i] = (unsigned char)random();
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    for (unsigned i = 0, at = 0; i < sizeof b; i++)
-        at += (unsigned)snprintf(out + at, WSOVERHTTP_ID_MAX - at, "%s%02x",
-                                 i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
-}
 
 /* What a client may not say for us, and what is between it and us. */
 static bool
@@ -753,6 +740,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->user = user;
     w->sign = spec->sign;
     w->sign_arg = spec->sign_arg;
+    w->group = spec->group;
     timer_init(&w->timer, on_timer);
     wsqueue_init(&w->queue);
     buf_init(&w->partial, MESSAGE_MAX);
@@ -765,7 +753,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->path_len = spec->path.len;
     w->host = str_dup(spec->host);
     w->host_len = spec->host.len;
-    make_id(w->id);
+    uuid_make(w->id);
     ask(w);
     return w;
 }
