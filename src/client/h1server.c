@@ -195,6 +195,8 @@ on_timer(struct timer *t)
     if (moved)
         c->active_at = seconds();
     quiet = seconds() - c->active_at;
+    if (c->state == H1_WAIT && !c->parked)
+        limit++; /* who is asked for the answer has the same limit, and after that tells us what to say */
     if (c->state == H1_IDLE || c->state == H1_LINGER || quiet > limit) /* whole seconds: one may be a moment */
         close_conn(c, why_timeout);
     else
