@@ -23,6 +23,8 @@ TOOL = None     # beside the daemon that --bin names
 def _tool(request):
     global TOOL
     TOOL = str(pathlib.Path(request.config.getoption("--bin")).with_name("pushpin-publish"))
+
+
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\nPublished\n"
 
 
