@@ -42,6 +42,7 @@ FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy
 BENCH_SERVERS =
+RELIABLE_ARGS =
 
 PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl zlib
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef \
@@ -231,6 +232,9 @@ bench: all $(BUILD)/pushbench ## measures the daemon beside others (BENCH_ONLY, 
 bench-channels: $(BUILD)/bench_channels ## measures the memory of a million channels and the longest single call
 	@$(BUILD)/bench_channels
 
+bench-reliable: all ## measures streams that are all asked again, and long-polls before an origin with a store (RELIABLE_ARGS)
+	@$(PYTHON) tests/bench/reliable.py --bin $(BUILD)/pushpind $(RELIABLE_ARGS)
+
 bench-check: $(BUILD)/pushbench ## checks the measuring tool itself
 	@PUSHBENCH=$(abspath $(BUILD))/pushbench tests/bench/check.sh
 
@@ -243,7 +247,7 @@ help: ## this list
 	@sed -n 's/^# SANITIZE/  SANITIZE/p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all deps deps-check run install check build-unit unit conformance e2e fuzz build-fuzz run-fuzz layers lint format \
-        bench bench-channels bench-check clean help FORCE
+        bench bench-channels bench-reliable bench-check clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
