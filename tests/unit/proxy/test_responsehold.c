@@ -292,8 +292,9 @@ TEST(an_item_that_the_client_has_is_passed_over)
 TEST(an_item_that_follows_answers_while_an_update_waits)
 {
     struct hold *h;
+    uint32_t n;
     begin(HOLD_AT("1"));
-    h = channels_find(proxy.channels, STR("a"))->subs[FORMAT_HTTP_RESPONSE].at[0]->hold;
+    h = channel_subs(channels_find(proxy.channels, STR("a")), FORMAT_HTTP_RESPONSE, &n)[0]->hold;
     h->ops->update(h, UPDATE_LOW);
     publish("2", "1");
     check_got("200:2");
