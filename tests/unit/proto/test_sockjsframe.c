@@ -144,8 +144,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),    cmocka_unit_test(test_parse_byte_by_byte), cmocka_unit_test(test_depth_is_bounded),
-        cmocka_unit_test(test_messages), cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_parse_byte_by_byte),
+        cmocka_unit_test(test_depth_is_bounded),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
