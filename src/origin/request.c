@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "io/resolver.h"
 #include "io/tls.h"
+#include "origin/demo.h"
 #include "origin/failures.h"
 #include "origin/pool.h"
 #include "origin/testorigin.h"
@@ -25,6 +26,7 @@ struct origin {
     struct tls_client *tls;    /* owned */
     struct failures failures;  /* by failure_key() */
     struct buf head, key;      /* for composing requests and keys */
+    struct buf demo;           /* the test target's page */
 };
 
 struct request {
@@ -602,7 +604,7 @@ answer_test(struct request *r)
         text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
     else
         text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, buf_str(&r->origin->demo), &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
@@ -706,6 +708,8 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 1 << 24);
+    buf_init(&o->demo, 1 << 20);
+    demo_put(settings->publish_port, &o->demo);
     return o;
 }
 
@@ -734,6 +738,7 @@ origin_free(struct origin *o)
     failures_clear(&o->failures);
     buf_clear(&o->head);
     buf_clear(&o->key);
+    buf_clear(&o->demo);
     tls_client_free(o->tls);
     mem_free(o);
 }
