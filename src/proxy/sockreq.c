@@ -129,7 +129,7 @@ static void
 respond_frame(struct sockreq *r, struct str frame)
 {
     struct buf b = BUF_INIT(FRAME_MAX);
-    if (r->kind == SOCKREQ_JSONP) {
+    if (r->kind == SOCKREQ_JSONP || (r->kind == SOCKREQ_JSONP_SEND && r->callback != NULL)) {
         put_call(r, frame, &b);
         respond_typed(r, 200, STR("application/javascript"), buf_str(&b));
     } else {
@@ -138,6 +138,12 @@ respond_frame(struct sockreq *r, struct str frame)
         sockreq_text(r, 200, buf_str(&b));
     }
     buf_clear(&b);
+}
+
+void
+sockreq_closed(struct sockreq *r, struct str frame)
+{
+    respond_frame(r, frame);
 }
 
 static void

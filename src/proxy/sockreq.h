@@ -53,6 +53,8 @@ void sockreq_respond(struct sockreq *r, int status, const struct headers *h, str
 void sockreq_text(struct sockreq *r, int status, struct str text);
 /* Answer a request that brought messages: they are taken. */
 void sockreq_taken(struct sockreq *r);
+/* Answer a request that brought messages: they are not taken, here is the close FRAME. */
+void sockreq_closed(struct sockreq *r, struct str frame);
 /* Frames will come: a stream begins at once. */
 void sockreq_start(struct sockreq *r);
 /* Send a frame. true: R takes no more, and is freed. */

@@ -389,7 +389,7 @@ void
 socksession_send(struct socksession *s, struct sockreq *r, const json_t *messages)
 {
     if (s->state == CLOSED) {
-        sockreq_text(r, 200, buf_str(&s->close));
+        sockreq_closed(r, buf_str(&s->close));
     } else if (s->sender != NULL) {
         sockreq_text(r, 400, STR("Already sending\n"));
     } else if (is_too_large(messages)) {
