@@ -193,7 +193,6 @@ def test_client_that_leaves_while_the_session_is_being_opened(wire):
     assert wire.server.wait_log(r"GET ws://as/real\?%s -> \S+ error$" % mark)
     t = Session(wire)
     t.base = s.base
-    t.door = s.door
     t.open()
 
 
