@@ -14,6 +14,7 @@ struct origin_settings {
     unsigned response_timeout; /* s from the whole request to the head of the answer; 0: activity_timeout alone */
     unsigned activity_timeout; /* s without progress; 0: no limit */
     unsigned max_idle;         /* pooled connections */
+    unsigned publish_port;     /* of the control server, for the test target's page; 0: none */
 };
 
 struct origin;

@@ -353,7 +353,8 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .connect_timeout = (unsigned)c->origin_connect_timeout,
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
-                                       .max_idle = (unsigned)c->client_maxconn / 10 + 1};
+                                       .max_idle = (unsigned)c->client_maxconn / 10 + 1,
+                                       .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
     struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
                                   .ping_interval = (unsigned)c->websocket_ping_interval,
                                   .on_closed = on_client_closed,

@@ -1,6 +1,7 @@
 #include "origin/requestbase.h"
 
 #include "io/tls.h"
+#include "origin/demo.h"
 
 struct origin *
 origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver)
@@ -14,6 +15,8 @@ origin_new(struct loop *l, const struct origin_settings *settings, struct resolv
     failures_init(&o->failures);
     buf_init(&o->head, 1 << 24);
     buf_init(&o->key, 1 << 24);
+    buf_init(&o->demo, 1 << 20);
+    demo_put(settings->publish_port, &o->demo);
     return o;
 }
 
@@ -42,6 +45,7 @@ origin_free(struct origin *o)
     failures_clear(&o->failures);
     buf_clear(&o->head);
     buf_clear(&o->key);
+    buf_clear(&o->demo);
     tls_client_free(o->tls);
     mem_free(o);
 }

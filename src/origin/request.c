@@ -335,7 +335,7 @@ request_answer_test(struct request *r)
         text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
     else
         text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, buf_str(&r->origin->demo), &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);

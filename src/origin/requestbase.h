@@ -25,6 +25,7 @@ struct origin {
     struct tls_client *tls;    /* owned */
     struct failures failures;  /* by targets.c's failure_key() */
     struct buf head, key;      /* for composing requests and keys */
+    struct buf demo;           /* the test target's page */
 };
 
 struct request {
