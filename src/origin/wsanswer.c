@@ -1,70 +1,6 @@
 #include "origin/wsoverhttpbase.h"
 
-#include "base/log.h"
-
-enum {
-    KEEP_ALIVE_MIN = 20, /* s */
-    META_MAX = 64,       /* items, and bytes of one */
-    META_BYTES = 8192
-};
-
-/* headers */
-
-static void
-set_meta(struct wsoverhttp *w, struct str name, struct str value)
-{
-    struct buf whole = BUF_INIT(META_BYTES);
-    buf_adds(&whole, STR("Meta-"));
-    if (buf_adds(&whole, name) == 0 && value.len < META_BYTES) {
-        headers_remove(&w->meta, buf_str(&whole));
-        if (value.len > 0 && w->meta.n < META_MAX)
-            headers_add(&w->meta, buf_str(&whole), value);
-    }
-    buf_clear(&whole);
-}
-
-static void
-set_keep_alive(struct wsoverhttp *w, struct str value)
-{
-    int64_t seconds = 0;
-    if (str_i64(value, &seconds) != 0 || seconds <= 0) {
-        w->keep_alive = 0;
-        return;
-    }
-    if (seconds < KEEP_ALIVE_MIN) {
-        log_info("Keep-Alive-Interval %lld of %s is below the minimum, using %d", (long long)seconds,
-                 w->route->targets[0].text, KEEP_ALIVE_MIN);
-        seconds = KEEP_ALIVE_MIN;
-    }
-    w->keep_alive = seconds > 86400 ? 86400 : (int)seconds;
-}
-
-static void
-read_headers(struct wsoverhttp *w, const struct headers *h)
-{
-    static const struct str set_meta_prefix = {"Set-Meta-", 9};
-    struct str interval = headers_get(h, STR("Keep-Alive-Interval"));
-    for (unsigned i = 0; i < h->n; i++)
-        if (str_istarts(h->at[i].name, set_meta_prefix) && h->at[i].name.len > set_meta_prefix.len)
-            set_meta(w, str_from(h->at[i].name, set_meta_prefix.len), h->at[i].value);
-    if (interval.ptr != NULL)
-        set_keep_alive(w, interval);
-}
-
 /* events */
-
-/* The code of an origin's CLOSE that may be passed on. */
-static int
-close_code(struct str content, struct str *reason)
-{
-    int code = wsframe_close_code(content, reason);
-    if (content.len == 0)
-        return WSFRAME_NO_CODE;
-    if (content.len >= 2 && wsframe_code_ok(code) && str_utf8(*reason))
-        return code;
-    *reason = STR("");
-    return content.len >= 2 && code == 0 ? WSFRAME_NORMAL : WSFRAME_INTERNAL;
-}
 
 static void
 give_message(struct wsoverhttp *w, enum wsframe_opcode opcode, struct str content)
@@ -83,7 +19,7 @@ give_close(struct wsoverhttp *w, struct str content)
 {
     const struct ws_user_ops *ops = w->ws.user_ops;
     struct str reason;
-    int code = close_code(content, &reason);
+    int code = wsterms_close_code(content, &reason);
     w->ws.close_received = true;
     if (w->ws.close_sent)
         w->ws.user_ops = NULL;
@@ -119,18 +55,6 @@ give(struct wsoverhttp *w, const struct wsevent *e)
     return true;
 }
 
-/* What RFC 6455 does not let us pass on. */
-static bool
-may_pass(struct str body)
-{
-    struct wsevent e;
-    while (wsevents_next(&body, &e) == WSEVENTS_EVENT)
-        if ((e.type == WSEVENT_TEXT && !str_utf8(e.content)) ||
-            ((e.type == WSEVENT_PING || e.type == WSEVENT_PONG) && e.content.len > WSFRAME_CONTROL_MAX))
-            return false;
-    return true;
-}
-
 static void
 give_all(struct wsoverhttp *w, struct str body)
 {
@@ -147,16 +71,15 @@ wsanswer_opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
 {
     struct wsevent e;
     struct str rest = body;
-    read_headers(w, &head->headers);
-    if (body.len == 0 && w->keep_alive > 0) {
+    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
+    if (body.len == 0 && w->terms.keep_alive > 0) {
         if (w->left)
             wsoverhttp_end(w);
         else
             wsoverhttp_start_keep_alive(w); /* not yet: OPEN is sent again */
         return;
     }
-    if (!wsevents_ok(body, NULL) || !may_pass(body) || wsevents_next(&rest, &e) != WSEVENTS_EVENT ||
-        e.type != WSEVENT_OPEN) {
+    if (!wsterms_may_pass(body) || wsevents_next(&rest, &e) != WSEVENTS_EVENT || e.type != WSEVENT_OPEN) {
         wsoverhttp_fail_open(w, REQUEST_LOST, "invalid response to OPEN");
         return;
     }
@@ -184,7 +107,7 @@ wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bo
         wsoverhttp_end(w);
         return;
     }
-    if (!wsevents_ok(body, NULL) || !may_pass(body)) {
+    if (!wsterms_may_pass(body)) {
         wsoverhttp_fail(w, "invalid events in a response");
         return;
     }
@@ -193,13 +116,13 @@ wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bo
         return;
     }
     w->retries = 0;
-    read_headers(w, &head->headers);
+    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
     if (!w->left)
         give_all(w, body); /* still ASKING */
     if (w->state != WOH_ASKING)
         return;
     w->state = WOH_IDLE;
-    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->keep_alive == 0 && !w->left) {
+    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->terms.keep_alive == 0 && !w->left) {
         wsoverhttp_fail(w, "CLOSE was not answered");
         return;
     }

@@ -17,7 +17,7 @@ wsoverhttp_free(void *ptr)
     wsqueue_clear(&w->queue);
     buf_clear(&w->partial);
     headers_clear(&w->base);
-    headers_clear(&w->meta);
+    wsterms_clear(&w->terms);
     mem_free(w->path);
     mem_free(w->host);
     route_unref(w->route);
@@ -91,8 +91,8 @@ on_timer(struct timer *t)
 void
 wsoverhttp_start_keep_alive(struct wsoverhttp *w)
 {
-    if (w->keep_alive > 0)
-        loop_timer(w->loop, &w->timer, (uint64_t)w->keep_alive * 1000);
+    if (w->terms.keep_alive > 0)
+        loop_timer(w->loop, &w->timer, (uint64_t)w->terms.keep_alive * 1000);
 }
 
 /* the endpoint */
@@ -263,7 +263,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     wsqueue_init(&w->queue);
     buf_init(&w->partial, MESSAGE_MAX);
     headers_init(&w->base);
-    headers_init(&w->meta);
+    wsterms_init(&w->terms);
     for (unsigned i = 0; i < spec->headers->n; i++)
         if (!is_ours(spec->headers->at[i].name))
             headers_add(&w->base, spec->headers->at[i].name, spec->headers->at[i].value);

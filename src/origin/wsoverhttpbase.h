@@ -2,7 +2,7 @@
  *
  *   wsoverhttp.c  the endpoint: what its user says, its beginning and its ends; the set of all
  *   wsround.c     one request of its and the response: when to ask, what is sent, what is tried again
- *   wsanswer.c    what a response says, in headers and events, to the endpoint and to its user
+ *   wsanswer.c    a response on its way to the endpoint and its user: the handshake's, then events
  *
  *   ws_send --> queue --wsround_kick--> wsround_ask --> origin --on_end--> wsanswer_opened, wsanswer_take -->
  * on_message
@@ -16,6 +16,7 @@
 #include "base/uuid.h"
 #include "origin/wsoverhttp.h"
 #include "origin/wsqueue.h"
+#include "origin/wsterms.h"
 
 enum {
     WOH_QUEUE_MAX = 1000000 /* bytes of all that waits, which an origin that takes nothing could make grow */
@@ -51,13 +52,12 @@ struct wsoverhttp {
     bool refresh : 1;    /* ask even when nothing waits */
     bool refused : 1;    /* the response's head is none that we can take */
     bool again : 1;      /* it says that the gateway's backend is away for the moment */
-    int keep_alive;      /* s; 0: none */
     struct timer timer;  /* keep-alive, or until a retry */
     struct wsqueue queue;
     struct buf partial;  /* a message of the user that is not complete */
     struct headers base; /* owned copies; of every request */
-    struct headers meta; /* Meta-*, as the origin has set them */
-    char *path, *host;   /* owned */
+    struct wsterms terms;
+    char *path, *host; /* owned */
     size_t path_len, host_len;
     char id[UUID_SIZE];
     struct wsround *now; /* owned; NULL while no request is under way */

@@ -25,19 +25,11 @@ wsround_drop(struct wsoverhttp *w)
 
 /* the response */
 
-static bool
-is_events(const struct headers *h)
-{
-    struct str type = headers_get(h, STR("Content-Type"));
-    ptrdiff_t at = str_chr(type, ';');
-    return str_ieq(str_trim(at < 0 ? type : str_sub(type, 0, (size_t)at)), STR("application/websocket-events"));
-}
-
 static void
 on_head(struct request *r, struct http1_head *head)
 {
     struct wsoverhttp *w = request_user(r);
-    bool good = head->status == 200 && is_events(&head->headers);
+    bool good = head->status == 200 && wsterms_is_events(&head->headers);
     w->now->head = head;
     w->refused = !good;
     w->again = head->status >= 502 && head->status <= 504;
@@ -154,8 +146,8 @@ put_headers(struct wsoverhttp *w, struct headers *out)
     if (w->queue.replayed > 0)
         headers_add(out, STR("Content-Bytes-Replayed"),
                     str_of(number, (size_t)snprintf(number, sizeof number, "%zu", w->queue.replayed)));
-    for (unsigned i = 0; i < w->meta.n; i++)
-        headers_view(out, w->meta.at[i].name, w->meta.at[i].value);
+    for (unsigned i = 0; i < w->terms.meta.n; i++)
+        headers_view(out, w->terms.meta.at[i].name, w->terms.meta.at[i].value);
 }
 
 static void
