@@ -19,7 +19,7 @@ VERSION = 0.1.0
 PREFIX = /usr/local
 bindir = $(PREFIX)/bin
 mandir = $(PREFIX)/share/man
-sysconfdir = $(PREFIX)/etc
+sysconfdir = $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 runstatedir = /run
 logdir = /var/log/pushpin
 
