@@ -167,7 +167,7 @@ static void
 on_full(void *arg, bool full)
 {
     struct pushpind *p = arg;
-    doors_pause(&p->doors, full);
+    doors_pause(&p->doors, full || p->stop_at != 0);
 }
 
 static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
