@@ -34,7 +34,7 @@ LINT_DEPS = clang-format clang-tidy
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
                     test_publish_zmq test_cli test_sequencing test_routes_reload test_tls test_unix test_stats test_commands \
                     test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
-                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough \
+                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough test_ws_stats \
                     test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
                     test_cross_origin test_filters test_grip_headers test_links test_ws_sockjs
 PYTEST_ARGS = -n 2 -q
@@ -42,6 +42,7 @@ FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy
 BENCH_SERVERS =
+RELIABLE_ARGS =
 
 PACKAGES = libevent_core libevent_extra jansson libzmq inih openssl zlib
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef \
@@ -157,6 +158,10 @@ $(BUILD)/pushbench: tests/bench/pushbench.c $(BUILD)/flags
 	@echo "  LD $@"
 	@$(CC) -std=c11 -O2 -g $(WARN) $(CFLAGS) -o $@ $<
 
+$(BUILD)/bench_%: tests/bench/%.c $(BUILD)/libcore.a
+	@echo "  LD $@"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS)
+
 # ------------------------------------------------------------------------------------------------ setting up and running
 
 deps: ## installs the Debian packages that the build needs and that are missing
@@ -231,6 +236,12 @@ format: ## lays the sources out as .clang-format says
 bench: all $(BUILD)/pushbench ## measures the daemon beside others (BENCH_ONLY, BENCH_ROUNDS, BENCH_SERVERS); needs root
 	@BUILD=$(abspath $(BUILD)) tests/bench/compare.sh --rounds $(BENCH_ROUNDS) --only '$(BENCH_ONLY)' --servers '$(BENCH_SERVERS)'
 
+bench-channels: $(BUILD)/bench_channels ## measures the memory of a million channels and the longest single call
+	@$(BUILD)/bench_channels
+
+bench-reliable: all ## measures streams that are all asked again, and long-polls before an origin with a store (RELIABLE_ARGS)
+	@$(PYTHON) tests/bench/reliable.py --bin $(BUILD)/pushpind $(RELIABLE_ARGS)
+
 bench-check: $(BUILD)/pushbench ## checks the measuring tool itself
 	@PUSHBENCH=$(abspath $(BUILD))/pushbench tests/bench/check.sh
 
@@ -243,7 +254,7 @@ help: ## this list
 	@sed -n 's/^# SANITIZE/  SANITIZE/p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all deps deps-check run install check build-unit unit conformance e2e fuzz build-fuzz run-fuzz layers lint format \
-        bench bench-check clean help FORCE
+        bench bench-channels bench-reliable bench-check clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

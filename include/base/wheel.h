@@ -27,6 +27,7 @@ struct wheel {
     uint64_t start;                                 /* ms of tick 0 */
     uint64_t now;                                   /* the tick up to which all has fired */
     size_t n;                                       /* timers set */
+    bool firing;                                    /* inside wheel_advance(), which alone moves NOW then */
     uint64_t used[WHEEL_LEVELS];                    /* which slots have timers */
     struct timer slots[WHEEL_LEVELS * WHEEL_SLOTS]; /* list heads */
 };

@@ -61,6 +61,7 @@ struct config {
     int max_open_requests;       /* 0: client_maxconn */
     int client_idle_timeout;     /* s; new: 60 of proxying 3 */
     int activity_timeout;        /* s; new: 1800 of proxying 3 */
+    int websocket_ping_interval; /* s; new: 0 = never */
     int origin_connect_timeout;  /* s; new: 10 */
     int origin_response_timeout; /* s; new: 0 = none but activity_timeout */
     /* [handler] */

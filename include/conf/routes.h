@@ -75,6 +75,8 @@ struct route_query {
 };
 /* A new reference (route_unref), or NULL. */
 struct route *routes_find(struct routes *r, const struct route_query *q);
+/* A new reference to the route that has the explicit id of OLD now; to OLD when there is none. */
+struct route *routes_current(struct routes *r, struct route *old);
 struct route *route_ref(struct route *r);
 void route_unref(struct route *r);
 /* How many slots have been handed out; indexes 0 to n-1. */

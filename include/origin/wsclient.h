@@ -20,6 +20,7 @@ struct wsclient_spec {
     struct target *targets;
     unsigned n_targets;
     bool offer_deflate, offer_grip;
+    unsigned group; /* of stats */
 };
 
 struct wsclient_ops {

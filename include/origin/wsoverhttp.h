@@ -14,8 +14,6 @@
 #include "origin/request.h"
 #include "ws/ws.h"
 
-enum { WSOVERHTTP_ID_MAX = 37 }; /* bytes of a connection id, with its NUL */
-
 struct wsoverhttp_spec {
     struct str path, host;         /* as in struct request_spec; copied, like the next */
     const struct headers *headers; /* repeated on every request, without those that we make */
@@ -23,6 +21,7 @@ struct wsoverhttp_spec {
     /* A header to be made anew for each request, or ptr NULL: none. Valid until the next call. */
     struct header (*sign)(void *arg, const struct route *route);
     void *sign_arg;
+    unsigned group; /* of stats */
 };
 
 struct wsoverhttp_ops {

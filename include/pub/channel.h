@@ -1,13 +1,15 @@
 /* channel.h - who is listening to what.
  *
- *   channels --"room-1"--> channel == subs[kind] ==> [ sub, sub, (hole), sub ]
- *                                                      ^ sub->index
+ *   channels --"room-1"--> channel == crowd[kind] ==> sub                                one, or none
+ *                                                 ==> subs ==> [ sub, sub, (hole), sub ]   more
+ *                                                                ^ sub->index
  *
  * An array for each kind of hold, since a message goes to all holds of one kind: walking it touches no list pointers.
  * Leaving is O(1): the last one takes the place, or, while messages are on their way, a hole is left, so that who came
  * before a message was published stays in front of its mark and who came later behind it.
  *
- * A channel lives while it has a subscription, and for a linger time after the last response hold has left. */
+ * A channel lives while it has a subscription, and for a linger time after the last response hold has left. Most
+ * channels of a large table have one subscriber or linger with none: these are 128 bytes, id and name included. */
 #ifndef PUB_CHANNEL_H
 #define PUB_CHANNEL_H
 
@@ -16,8 +18,7 @@
 #include "pub/hold.h"
 
 struct channels;
-struct outbox;  /* messages on their way to the holds of one kind; see pub/fanout */
-struct waiting; /* items that wait for their predecessors; see pub/seq */
+struct outbox; /* messages on their way to the holds of one kind; see pub/fanout */
 
 struct subs {
     struct sub **at; /* owned; NULL entries are holes */
@@ -27,15 +28,26 @@ struct subs {
     struct outbox *outbox; /* owned by the fan-out; what leaves while there is one is a hole */
 };
 
+enum { CHANNEL_ID_NEAR = 16, CHANNEL_ID_FAR = 254, CHANNEL_ID_NONE = 255 };
+
 struct channel {
     struct map_node node;   /* in channels; node.key is the name */
     struct channels *table; /* borrowed */
-    struct subs subs[FORMAT_KINDS];
-    struct shared_bytes *last_id; /* owned; id of the item delivered last, NULL: unknown. See pub/seq */
-    struct waiting *waiting;      /* owned by pub/seq; NULL when nothing waits */
-    struct timer *linger;         /* owned; exists while the channel lingers or its first second runs */
+    union crowd {
+        struct sub *one;   /* borrowed; NULL: nobody */
+        struct subs *many; /* owned; while there are two, or an outbox */
+    } crowd[FORMAT_KINDS];
+    union {
+        char near[CHANNEL_ID_NEAR];
+        struct shared_bytes *far; /* owned */
+    } last_id;                    /* of the item delivered last; see channel_last_id() */
+    struct list_node in_line;     /* in one of the table's lines: the channel lingers, or its first second runs */
+    uint32_t due;                 /* ms, its low 32 bits; when the line lets it go */
     uint32_t counted;             /* of stats: its entry there; the listener's, 0 at first */
-    bool first_second;            /* LINGER runs for the update after the first subscription */
+    uint8_t id_len;               /* bytes of last_id.near; CHANNEL_ID_FAR: it is far; CHANNEL_ID_NONE: unknown */
+    uint8_t many;                 /* bit (1 << kind): crowd[kind] is many */
+    bool first_second;            /* IN_LINE for the update after the first subscription */
+    bool waited;                  /* of pub/seq: items wait for their predecessors */
     char name[];
 };
 
@@ -67,16 +79,34 @@ size_t channels_count(const struct channels *t);
 struct sub *channels_subscribe(struct channels *t, struct hold *h, struct str name);
 void channels_unsubscribe(struct sub *sub);
 
-/* The id of the last item is no longer known. */
-void channel_forget_id(struct channel *ch);
+/* The id of the item delivered last, valid until it changes; ptr NULL: unknown. */
+struct str channel_last_id(const struct channel *ch);
+void channel_set_last_id(struct channel *ch, struct str id);
+/* It is no longer known. */
+static inline void
+channel_forget_id(struct channel *ch)
+{
+    channel_set_last_id(ch, str_of(NULL, 0));
+}
 /* Holds of that kind. */
 unsigned channel_receivers(const struct channel *ch, enum format_kind kind);
+/* The subscriptions of that kind, *N entries with holes, to walk over; valid until somebody comes or goes. */
+static inline struct sub *const *
+channel_subs(const struct channel *ch, enum format_kind kind, uint32_t *n)
+{
+    const union crowd *c = &ch->crowd[kind];
+    bool many = (ch->many & 1 << kind) != 0;
+    *n = many ? c->many->n : c->one != NULL;
+    return many ? c->many->at : &c->one;
+}
 
 /* Call CB for every hold of every channel, once for each subscription. It must not change the table: what it starts
  * happens later. */
 void channels_each_hold(struct channels *t, void (*cb)(struct hold *h, void *arg), void *arg);
 void channels_each(struct channels *t, void (*cb)(struct channel *ch, void *arg), void *arg);
 
+/* The array of that kind, made when there is none yet: for an outbox, that must end in subs_settle(). */
+struct subs *subs_of(struct channel *ch, enum format_kind kind);
 /* Close up the holes. MARKS, N of them and never falling, are numbers of entries at the front: they follow. */
 void subs_compact(struct subs *s, uint32_t *marks, unsigned n_marks);
 static inline uint32_t
@@ -84,7 +114,7 @@ subs_holes(const struct subs *s)
 {
     return s->n - s->live;
 }
-/* The outbox is gone: what left in the meantime is compacted away. */
+/* The outbox is gone: what left in the meantime is compacted away, and the array with it when one is enough. */
 void subs_settle(struct channel *ch, enum format_kind kind);
 
 #endif

@@ -170,7 +170,7 @@ void stats_message(struct stats *s, const struct stats_message *m);
 /* connections: HTTP requests and WebSockets */
 
 struct stats_conn {
-    const void *who;    /* for ops->peer(); valid until the end */
+    const void *who;    /* not NULL; for ops->peer(), when no ADDRESS is given; valid until the end */
     struct str id;      /* of a WebSocket; empty: an HTTP request, which gets one */
     struct str address; /* the logical one, where it is not the peer's; ptr NULL: it is */
     const char *route;  /* its explicit id; NULL: none */

@@ -14,6 +14,7 @@ wheel_init(struct wheel *w, uint64_t now_ms)
     w->start = now_ms;
     w->now = 0;
     w->n = 0;
+    w->firing = false;
     for (int i = 0; i < WHEEL_LEVELS; i++)
         w->used[i] = 0;
     for (int i = 0; i < WHEEL_LEVELS * WHEEL_SLOTS; i++)
@@ -53,7 +54,7 @@ wheel_set(struct wheel *w, struct timer *t, uint64_t now_ms, uint64_t ms)
         unlink_timer(w, t);
     else
         w->n++;
-    if (w->n == 1)
+    if (w->n == 1 && !w->firing)
         w->now = tick_of(w, now_ms); /* nothing to fire in between */
     due = ((now_ms > w->start ? now_ms - w->start : 0) + (ms < UINT32_MAX ? ms : UINT32_MAX) + WHEEL_TICK_MS - 1) /
           WHEEL_TICK_MS;
@@ -106,6 +107,7 @@ void
 wheel_advance(struct wheel *w, uint64_t now_ms)
 {
     uint64_t target = tick_of(w, now_ms);
+    w->firing = true;
     while (w->now < target) {
         uint64_t next = w->n > 0 ? next_tick(w) : target;
         struct timer *head;
@@ -123,6 +125,7 @@ wheel_advance(struct wheel *w, uint64_t now_ms)
             t->cb(t);
         }
     }
+    w->firing = false;
 }
 
 uint64_t

@@ -80,6 +80,10 @@ const struct config_key config_keys[] = {
             "its body may each take; 0: no limit"),
     OPT_INT("runner", "activity_timeout", 0, DAY, AT_START, activity_timeout, "1800", "1800",
             "seconds without a byte in either direction after which a request or a WebSocket is ended; 0: no limit"),
+    OPT_INT(
+        "runner", "websocket_ping_interval", 0, DAY, AT_START, websocket_ping_interval, "0", "30",
+        "seconds without traffic after which a WebSocket's peer is pinged, and closed when it is silent for as long "
+        "again; 0: never"),
 
     KEY("proxy", "routesfile", KEY_TEXT, AT_START, routesfile, "routes", "relative to this file's directory"),
     KEY("proxy", "debug", KEY_BOOL, AT_RELOAD, debug, "false", "tell clients the reasons of errors"),

@@ -195,6 +195,14 @@ routes_find(struct routes *r, const struct route_query *q)
 }
 
 struct route *
+routes_current(struct routes *r, struct route *old)
+{
+    struct route_query q = {.id = str_c(old->id)};
+    struct route *now = old->explicit_id ? routes_find(r, &q) : NULL;
+    return now != NULL ? now : route_ref(old);
+}
+
+struct route *
 route_ref(struct route *r)
 {
     snapshot_ref(r->snapshot);

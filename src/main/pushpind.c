@@ -70,6 +70,7 @@ struct pushpind {
     struct timer trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
+    bool clients_told; /* that we stop */
 };
 
 /* descriptors */
@@ -354,8 +355,10 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .activity_timeout = (unsigned)c->activity_timeout,
                                        .max_idle = (unsigned)c->client_maxconn / 10 + 1,
                                        .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
-    struct wsconns_settings ws = {
-        .activity_timeout = (unsigned)c->activity_timeout, .on_closed = on_client_closed, .arg = p};
+    struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
+                                  .ping_interval = (unsigned)c->websocket_ping_interval,
+                                  .on_closed = on_client_closed,
+                                  .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
     p->origin = origin_new(p->loop, &settings, p->resolver);
     p->wsconns = wsconns_new(p->loop, &ws);
@@ -400,10 +403,25 @@ build_routes(struct pushpind *p, unsigned *skipped)
 /* signals */
 
 static void
+tell_clients(struct pushpind *p)
+{
+    p->clients_told = true;
+    h1server_shutdown(p->clients);
+    proxy_shutdown(p->proxy);
+}
+
+static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
+    size_t open;
+    if (!p->clients_told && fanout_busy(p->fanout) && clock_now() + STOP_MS / 2 < p->stop_at) {
+        loop_timer(p->loop, t, 0); /* what was published before is delivered first */
+        return;
+    }
+    if (!p->clients_told)
+        tell_clients(p);
+    open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
     if ((open == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
@@ -434,8 +452,9 @@ on_stop(int signo, void *arg)
     free_listeners(p);
     h1server_shutdown(p->publishers);
     numbers_stop(&p->numbers);
-    h1server_shutdown(p->clients);
-    proxy_shutdown(p->proxy);
+    zpub_pause(p->zpub, true);
+    if (!fanout_busy(p->fanout))
+        tell_clients(p);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
 }

@@ -201,7 +201,8 @@ wsclient_new(struct loop *l, struct origin *o, struct wsconns *conns, const stru
                                     .body = &c->body,
                                     .targets = spec->targets,
                                     .n_targets = spec->n_targets,
-                                    .upgrade = true};
+                                    .upgrade = true,
+                                    .group = spec->group};
     c->request = request_new(o, &c->spec, &request_ops, c);
     return c;
 }

@@ -1,20 +1,17 @@
 #include "origin/wsoverhttp.h"
 
-#include "base/log.h"
+#include "base/uuid.h"
 #include "origin/wsqueue.h"
+#include "origin/wsterms.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     MESSAGE_MAX = 200000, /* bytes of a client's message */
     QUEUE_MAX = 1000000,  /* bytes of all that waits, which an origin that takes nothing could make grow */
     ANSWER_MAX = 1000000, /* bytes of a response */
-    KEEP_ALIVE_MIN = 20,  /* s */
-    RETRIES = 5,
-    META_MAX = 64, /* items, and bytes of one */
-    META_BYTES = 8192
+    RETRIES = 5
 };
 
 enum state { OPENING, REJECTED, IDLE, ASKING, RETRY, OVER };
@@ -37,6 +34,7 @@ struct wsoverhttp {
     struct header (*sign)(void *arg, const struct route *route);
     void *sign_arg;
     uint8_t state;   /* enum state */
+    unsigned group;  /* of stats */
     uint8_t retries; /* of the present request */
     uint8_t partial_opcode;
     bool paused : 1;     /* the user wants no more for now */
@@ -45,15 +43,14 @@ struct wsoverhttp {
     bool refresh : 1;    /* ask even when nothing waits */
     bool refused : 1;    /* the response's head is none that we can take */
     bool again : 1;      /* it says that the gateway's backend is away for the moment */
-    int keep_alive;      /* s; 0: none */
     struct timer timer;  /* keep-alive, or until a retry */
     struct wsqueue queue;
     struct buf partial;  /* a message of the user that is not complete */
     struct headers base; /* owned copies; of every request */
-    struct headers meta; /* Meta-*, as the origin has set them */
-    char *path, *host;   /* owned */
+    struct wsterms terms;
+    char *path, *host; /* owned */
     size_t path_len, host_len;
-    char id[WSOVERHTTP_ID_MAX];
+    char id[UUID_SIZE];
     struct exchange_data *now; /* owned; what only a request under way needs */
 };
 
@@ -101,7 +98,7 @@ wsoverhttp_free(void *ptr)
     wsqueue_clear(&w->queue);
     buf_clear(&w->partial);
     headers_clear(&w->base);
-    headers_clear(&w->meta);
+    wsterms_clear(&w->terms);
     mem_free(w->path);
     mem_free(w->host);
     route_unref(w->route);
@@ -168,13 +165,13 @@ put_headers(struct wsoverhttp *w, struct headers *out)
     if (signature.value.ptr != NULL)
         headers_add(out, signature.name, signature.value);
     headers_view(out, STR("Accept"), STR("application/websocket-events"));
-    headers_view(out, STR("Connection-Id"), str_of(w->id, WSOVERHTTP_ID_MAX - 1));
+    headers_view(out, STR("Connection-Id"), str_of(w->id, UUID_SIZE - 1));
     headers_view(out, STR("Content-Type"), STR("application/websocket-events"));
     if (w->queue.replayed > 0)
         headers_add(out, STR("Content-Bytes-Replayed"),
                     str_of(number, (size_t)snprintf(number, sizeof number, "%zu", w->queue.replayed)));
-    for (unsigned i = 0; i < w->meta.n; i++)
-        headers_view(out, w->meta.at[i].name, w->meta.at[i].value);
+    for (unsigned i = 0; i < w->terms.meta.n; i++)
+        headers_view(out, w->terms.meta.at[i].name, w->terms.meta.at[i].value);
 }
 
 static void
@@ -227,7 +224,8 @@ ask(struct wsoverhttp *w)
                                     .headers = &x->headers,
                                     .body = &x->body,
                                     .targets = w->route->targets,
-                                    .n_targets = w->route->n_targets};
+                                    .n_targets = w->route->n_targets,
+                                    .group = w->group};
     x->request = request_new(w->set->origin, &x->spec, &request_ops, w);
 }
 
@@ -249,19 +247,11 @@ kick(struct wsoverhttp *w)
 
 /* the response */
 
-static bool
-is_events(const struct headers *h)
-{
-    struct str type = headers_get(h, STR("Content-Type"));
-    ptrdiff_t at = str_chr(type, ';');
-    return str_ieq(str_trim(at < 0 ? type : str_sub(type, 0, (size_t)at)), STR("application/websocket-events"));
-}
-
 static void
 on_head(struct request *r, struct http1_head *head)
 {
     struct wsoverhttp *w = request_user(r);
-    bool good = head->status == 200 && is_events(&head->headers);
+    bool good = head->status == 200 && wsterms_is_events(&head->headers);
     w->now->head = head;
     w->refused = !good;
     w->again = head->status >= 502 && head->status <= 504;
@@ -294,60 +284,6 @@ on_body(struct request *r, struct str piece)
 }
 
 static void
-set_meta(struct wsoverhttp *w, struct str name, struct str value)
-{
-    struct buf whole = BUF_INIT(META_BYTES);
-    buf_adds(&whole, STR("Meta-"));
-    if (buf_adds(&whole, name) == 0 && value.len < META_BYTES) {
-        headers_remove(&w->meta, buf_str(&whole));
-        if (value.len > 0 && w->meta.n < META_MAX)
-            headers_add(&w->meta, buf_str(&whole), value);
-    }
-    buf_clear(&whole);
-}
-
-static void
-set_keep_alive(struct wsoverhttp *w, struct str value)
-{
-    int64_t seconds = 0;
-    if (str_i64(value, &seconds) != 0 || seconds <= 0) {
-        w->keep_alive = 0;
-        return;
-    }
-    if (seconds < KEEP_ALIVE_MIN) {
-        log_info("Keep-Alive-Interval %lld of %s is below the minimum, using %d", (long long)seconds,
-                 w->route->targets[0].text, KEEP_ALIVE_MIN);
-        seconds = KEEP_ALIVE_MIN;
-    }
-    w->keep_alive = seconds > 86400 ? 86400 : (int)seconds;
-}
-
-static void
-read_headers(struct wsoverhttp *w, const struct headers *h)
-{
-    static const struct str set_meta_prefix = {"Set-Meta-", 9};
-    struct str interval = headers_get(h, STR("Keep-Alive-Interval"));
-    for (unsigned i = 0; i < h->n; i++)
-        if (str_istarts(h->at[i].name, set_meta_prefix) && h->at[i].name.len > set_meta_prefix.len)
-            set_meta(w, str_from(h->at[i].name, set_meta_prefix.len), h->at[i].value);
-    if (interval.ptr != NULL)
-        set_keep_alive(w, interval);
-}
-
-/* The code of an origin's CLOSE that may be passed on. */
-static int
-close_code(struct str content, struct str *reason)
-{
-    int code = wsframe_close_code(content, reason);
-    if (content.len == 0)
-        return WSFRAME_NO_CODE;
-    if (content.len >= 2 && wsframe_code_ok(code) && str_utf8(*reason))
-        return code;
-    *reason = STR("");
-    return content.len >= 2 && code == 0 ? WSFRAME_NORMAL : WSFRAME_INTERNAL;
-}
-
-static void
 give_message(struct wsoverhttp *w, enum wsframe_opcode opcode, struct str content)
 {
     struct ws_piece p = {.payload = content, .opcode = (uint8_t)opcode, .first = true, .last = true};
@@ -364,7 +300,7 @@ give_close(struct wsoverhttp *w, struct str content)
 {
     const struct ws_user_ops *ops = w->ws.user_ops;
     struct str reason;
-    int code = close_code(content, &reason);
+    int code = wsterms_close_code(content, &reason);
     w->ws.close_received = true;
     if (w->ws.close_sent)
         w->ws.user_ops = NULL;
@@ -400,18 +336,6 @@ give(struct wsoverhttp *w, const struct wsevent *e)
     return true;
 }
 
-/* What RFC 6455 does not let us pass on. */
-static bool
-may_pass(struct str body)
-{
-    struct wsevent e;
-    while (wsevents_next(&body, &e) == WSEVENTS_EVENT)
-        if ((e.type == WSEVENT_TEXT && !str_utf8(e.content)) ||
-            ((e.type == WSEVENT_PING || e.type == WSEVENT_PONG) && e.content.len > WSFRAME_CONTROL_MAX))
-            return false;
-    return true;
-}
-
 static void
 give_all(struct wsoverhttp *w, struct str body)
 {
@@ -442,8 +366,8 @@ on_timer(struct timer *t)
 static void
 start_keep_alive(struct wsoverhttp *w)
 {
-    if (w->keep_alive > 0)
-        loop_timer(w->loop, &w->timer, (uint64_t)w->keep_alive * 1000);
+    if (w->terms.keep_alive > 0)
+        loop_timer(w->loop, &w->timer, (uint64_t)w->terms.keep_alive * 1000);
 }
 
 /* The response to OPEN. */
@@ -452,16 +376,15 @@ opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
 {
     struct wsevent e;
     struct str rest = body;
-    read_headers(w, &head->headers);
-    if (body.len == 0 && w->keep_alive > 0) {
+    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
+    if (body.len == 0 && w->terms.keep_alive > 0) {
         if (w->left)
             end(w);
         else
             start_keep_alive(w); /* not yet: OPEN is sent again */
         return;
     }
-    if (!wsevents_ok(body, NULL) || !may_pass(body) || wsevents_next(&rest, &e) != WSEVENTS_EVENT ||
-        e.type != WSEVENT_OPEN) {
+    if (!wsterms_may_pass(body) || wsevents_next(&rest, &e) != WSEVENTS_EVENT || e.type != WSEVENT_OPEN) {
         fail_open(w, REQUEST_LOST, "invalid response to OPEN");
         return;
     }
@@ -490,7 +413,7 @@ answered(struct wsoverhttp *w, struct http1_head *head, struct str body, bool wi
         end(w);
         return;
     }
-    if (!wsevents_ok(body, NULL) || !may_pass(body)) {
+    if (!wsterms_may_pass(body)) {
         fail(w, "invalid events in a response");
         return;
     }
@@ -499,13 +422,13 @@ answered(struct wsoverhttp *w, struct http1_head *head, struct str body, bool wi
         return;
     }
     w->retries = 0;
-    read_headers(w, &head->headers);
+    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
     if (!w->left)
         give_all(w, body); /* still ASKING */
     if (w->state != ASKING)
         return;
     w->state = IDLE;
-    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->keep_alive == 0 && !w->left) {
+    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->terms.keep_alive == 0 && !w->left) {
         fail(w, "CLOSE was not answered");
         return;
     }
@@ -709,28 +632,13 @@ woh_refresh(struct ws *ws)
 static struct str
 woh_id(const struct ws *ws)
 {
-    return str_of(of_ws(ws)->id, WSOVERHTTP_ID_MAX - 1);
+    return str_of(of_ws(ws)->id, UUID_SIZE - 1);
 }
 
 static const struct ws_ops ws_ops = {woh_send, woh_close, woh_leave,   woh_pause, woh_queued,
                                      woh_bits, woh_peer,  woh_refresh, woh_id};
 
 /* beginning */
-
-/* A random UUID (RFC 9562, 5.4). */
-static void
-make_id(char out[WSOVERHTTP_ID_MAX])
-{
-    unsigned char b[16];
-    if (getrandom(b, sizeof b, 0) != sizeof b)
-        for (size_t i = 0; i < sizeof b; i++)
-            b[i] = (unsigned char)random();
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    for (unsigned i = 0, at = 0; i < sizeof b; i++)
-        at += (unsigned)snprintf(out + at, WSOVERHTTP_ID_MAX - at, "%s%02x",
-                                 i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
-}
 
 /* What a client may not say for us, and what is between it and us. */
 static bool
@@ -753,11 +661,12 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->user = user;
     w->sign = spec->sign;
     w->sign_arg = spec->sign_arg;
+    w->group = spec->group;
     timer_init(&w->timer, on_timer);
     wsqueue_init(&w->queue);
     buf_init(&w->partial, MESSAGE_MAX);
     headers_init(&w->base);
-    headers_init(&w->meta);
+    wsterms_init(&w->terms);
     for (unsigned i = 0; i < spec->headers->n; i++)
         if (!is_ours(spec->headers->at[i].name))
             headers_add(&w->base, spec->headers->at[i].name, spec->headers->at[i].value);
@@ -765,7 +674,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->path_len = spec->path.len;
     w->host = str_dup(spec->host);
     w->host_len = spec->host.len;
-    make_id(w->id);
+    uuid_make(w->id);
     ask(w);
     return w;
 }

@@ -41,7 +41,10 @@ fail(struct httphold *h, bool refused)
     if (f->failures < RETRIES)
         f->failures++;
     h->state = HOLD_RETRYING;
-    loop_timer(h->proxy->loop, &f->timer, (ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS) + (uint64_t)random() % 1000);
+    ms = (ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS) + (uint64_t)random() % 1000;
+    log_debug("httpsession: failed to retrieve next link");
+    log_debug("httpsession: trying again in %llums", (unsigned long long)ms);
+    loop_timer(h->proxy->loop, &f->timer, ms);
 }
 
 /* An answer that says no, and will say so again. */
@@ -188,7 +191,7 @@ static void
 on_fail(void *user, const char *why)
 {
     struct httphold *h = user;
-    log_debug("%.*s: failed to retrieve next link: %s", (int)h->uri_len, h->uri, why);
+    log_debug("next link of %.*s: %s", (int)h->uri_len, h->uri, why);
     fail(h, false);
 }
 
@@ -235,6 +238,7 @@ follow_start(struct httphold *h)
     httphold_put_last(h, &last);
     if (resolve(h)) {
         spec.url = str_c(f->url);
+        log_debug("httpsession: next: %s", f->url);
         f->link = links_get(h->proxy->links, &spec, &link_ops, h, &shared);
     }
     headers_clear(&last);

@@ -192,9 +192,8 @@ set_terms(struct sub *sub, const struct instruct_channel *c)
 static bool
 is_stale(struct sub *sub)
 {
-    struct str has = httphold_prev_id(sub);
-    struct shared_bytes *last = sub->channel->last_id;
-    if (has.ptr == NULL || last == NULL || str_eq(has, str_of(last->data, last->len)))
+    struct str has = httphold_prev_id(sub), last = channel_last_id(sub->channel);
+    if (has.ptr == NULL || last.ptr == NULL || str_eq(has, last))
         return false;
     channel_forget_id(sub->channel);
     return true;

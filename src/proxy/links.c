@@ -327,15 +327,6 @@ put_headers(struct fetch *f, const struct link_spec *spec)
         headers_copy(&f->headers, spec->last);
 }
 
-/* The route as it is now: its targets may have changed since the client came. */
-static struct route *
-current_route(struct links *ls, struct route *route)
-{
-    struct route_query q = {.id = str_c(route->id)};
-    struct route *now = route->explicit_id ? routes_find(ls->proxy->routes, &q) : NULL;
-    return now != NULL ? now : route_ref(route);
-}
-
 /* NULL: the URL is none that can be asked. */
 static struct fetch *
 fetch_new(struct links *ls, const struct link_spec *spec, bool post)
@@ -345,7 +336,7 @@ fetch_new(struct links *ls, const struct link_spec *spec, bool post)
     int rc = -1;
     f->links = ls;
     f->post = post;
-    f->route = current_route(ls, spec->route);
+    f->route = routes_current(ls->proxy->routes, spec->route); /* its targets may have changed since */
     list_init(&f->readers);
     headers_init(&f->headers);
     timer_init(&f->stall, on_stall);
@@ -471,7 +462,7 @@ static void
 gone_fail(void *user, const char *why)
 {
     (void)user;
-    log_warn("failed to request gone link: %s", why);
+    log_warn("httpsession: failed to request gone link: %s", why);
 }
 
 static const struct link_ops gone_ops = {gone_head, gone_body, gone_end, gone_fail, gone_end};

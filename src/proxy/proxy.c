@@ -297,8 +297,9 @@ void
 proxy_refresh_channel(struct proxy *p, struct str name)
 {
     struct channel *ch = channels_find(p->channels, name);
-    const struct subs *s = ch != NULL ? &ch->subs[FORMAT_WS_MESSAGE] : NULL;
-    for (uint32_t i = 0; s != NULL && i < s->n; i++)
-        if (s->at[i] != NULL)
-            s->at[i]->hold->ops->update(s->at[i]->hold, UPDATE_HIGH);
+    uint32_t n = 0;
+    struct sub *const *at = ch != NULL ? channel_subs(ch, FORMAT_WS_MESSAGE, &n) : NULL;
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i] != NULL)
+            at[i]->hold->ops->update(at[i]->hold, UPDATE_HIGH);
 }

@@ -15,12 +15,15 @@ on_update(struct update *u)
 {
     struct more *m = container_of(u, struct more, update);
     struct httphold *h = m->owner;
+    struct route *route;
     struct headers last;
     headers_init(&last);
     httphold_put_last(h, &last);
     loop_timer_stop(h->proxy->loop, &m->timer);
     h->state = HOLD_ASKING;
-    exchange_retry(h->proxy, h, httphold_xchg(h), &m->req, &last, str_of(m->body, m->body_len), h->hold.route);
+    route = routes_current(h->proxy->routes, h->hold.route);
+    exchange_retry(h->proxy, h, httphold_xchg(h), &m->req, &last, str_of(m->body, m->body_len), route);
+    route_unref(route);
     headers_clear(&last);
 }
 

@@ -88,6 +88,7 @@ lose(struct httphold *h, const struct msg *m)
     struct follow *f = follow_of(h);
     if (!f->lost)
         warn_lost(h);
+    log_debug("httpsession: publish queue at max, dropping");
     f->lost = true;
     httphold_count(h, STATS_DROPPED_QUEUE, 1);
     f->ending = f->ending || m->format->action == ACTION_CLOSE;

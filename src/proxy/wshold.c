@@ -46,7 +46,8 @@ struct wshold {
     struct wshold_more *more; /* owned; NULL while it is not needed */
     const char *uri;          /* borrowed, uri_len bytes */
     uint32_t uri_len;
-    bool amid; /* a message of the origin has been sent in part */
+    uint16_t group; /* of stats */
+    bool amid;      /* a message of the origin has been sent in part */
     bool closed;
 };
 
@@ -120,6 +121,7 @@ wshold_close(struct wshold *h)
     if (h->closed)
         return;
     h->closed = true;
+    stats_held(h->proxy->stats, h->group, STATS_WS_MESSAGE, -1);
     if (h->more != NULL) {
         loop_timer_stop(h->proxy->loop, &h->more->keep_alive_timer);
         loop_timer_stop(h->proxy->loop, &h->more->delayed_timer);
@@ -141,7 +143,8 @@ cut_slow(struct wshold *h)
     log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
              STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
              STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
-    h->ops->close(h->user, WSFRAME_POLICY, STR(""));
+    stats_add(h->proxy->stats, h->group, STATS_DROPPED_QUEUE, 1);
+    h->ops->close(h->user, WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
 }
 
 /* keep-alives and delayed messages */
@@ -174,8 +177,10 @@ on_keep_alive(struct timer *t)
     struct wshold_more *m = container_of(t, struct wshold_more, keep_alive_timer);
     struct wshold *h = m->owner;
     start_keep_alive(h);
-    if (!h->amid && ws_queued(client_of(h)) == 0)
-        send_later(h, &m->keep_alive);
+    if (h->amid || ws_queued(client_of(h)) > 0)
+        return;
+    send_later(h, &m->keep_alive);
+    stats_activity(h->proxy->stats, h->group, 1);
 }
 
 static void
@@ -270,8 +275,10 @@ piece_of(struct msg *m, bool pack)
 static void
 flush(struct wshold *h, const struct ws_piece *pieces, unsigned n)
 {
-    if (n > 0)
-        ws_send(client_of(h), pieces, n);
+    if (n == 0)
+        return;
+    ws_send(client_of(h), pieces, n);
+    stats_add(h->proxy->stats, h->group, STATS_CLIENT_MESSAGES_SENT, n);
 }
 
 /* false: the hold has been closed. */
@@ -285,7 +292,8 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
         const struct format *f = msgs[i]->format;
         if (f->action == ACTION_CLOSE) {
             flush(h, pieces, used);
-            h->ops->close(h->user, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason));
+            h->ops->close(h->user, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason),
+                          STATS_CLOSED_DONE);
             return false;
         }
         if (f->action == ACTION_REFRESH)
@@ -370,7 +378,7 @@ unfiltered(struct sub *sub, const char *why)
 {
     struct wshold *h = of_hold(sub->hold);
     if (h->proxy->config->debug || h->hold.route->debug)
-        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why));
+        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
 }
 
 static void
@@ -481,7 +489,7 @@ control_subscribe(struct wshold *h, const struct wscontrol *c)
         if (h->proxy->config->debug || h->hold.route->debug)
             buf_addf(&text, "too many filters for channel '%.*s'", (int)(c->channel.len < 200 ? c->channel.len : 200),
                      c->channel.ptr);
-        h->ops->close(h->user, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""));
+        h->ops->close(h->user, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""), STATS_CLOSED_ORIGIN);
         buf_clear(&text);
         return;
     }
@@ -554,9 +562,11 @@ wshold_new(struct proxy *p, const struct wshold_begin *b)
     h->proxy = p;
     h->ops = b->ops;
     h->user = b->user;
+    h->group = (uint16_t)b->group;
     h->target = b->target;
     h->uri = b->uri.ptr;
     h->uri_len = (uint32_t)b->uri.len;
+    stats_held(p->stats, b->group, STATS_WS_MESSAGE, 1);
     hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(b->route), b->client);
     for (unsigned i = 0; i < b->target->subs.n; i++)
         subscribe(h, str_c(b->target->subs.at[i]));

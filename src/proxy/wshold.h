@@ -17,9 +17,10 @@ struct wshold;
 
 /* What the owner is asked for; each may end the hold. */
 struct wshold_ops {
-    void (*close)(void *user, int code, struct str reason); /* the client's connection, and the origin's */
-    void (*detach)(void *user);                             /* the origin's alone */
-    void (*refresh)(void *user);                            /* ask the origin for news, where that can be done */
+    /* The client's connection, and the origin's; WHY is one of STATS_CLOSED_. */
+    void (*close)(void *user, int code, struct str reason, enum stats_counter why);
+    void (*detach)(void *user);  /* the origin's alone */
+    void (*refresh)(void *user); /* ask the origin for news, where that can be done */
 };
 
 struct wshold_begin {
@@ -27,6 +28,7 @@ struct wshold_begin {
     struct route *route;         /* a reference is taken */
     const struct target *target; /* its implicit channels; in the route's snapshot */
     struct str uri;              /* for the log; borrowed */
+    unsigned group;              /* of stats */
     const struct wshold_ops *ops;
     void *user;
 };

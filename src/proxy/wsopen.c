@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "grip/wscontrol.h"
 #include "origin/wsclient.h"
 #include "origin/wsoverhttp.h"
@@ -254,6 +255,36 @@ start_conn(struct ws *conn, struct buf *pending)
     mem_free(pending);
 }
 
+/* Where ROUTE's numbers count. */
+static unsigned
+group_of(const struct route *route)
+{
+    return route->explicit_id && route->slot <= UINT16_MAX ? route->slot : 0;
+}
+
+/* A WebSocket has begun. */
+static void
+count(struct wsopen *o, struct wsproxy_begin *b)
+{
+    struct proxy *p = o->proxy;
+    char id[UUID_SIZE], peer[ADDRESS_TEXT_MAX];
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX);
+    struct stats_conn c = {.who = b->origin, .id = ws_id(b->origin), .secure = o->x->secure};
+    b->group = group_of(o->route);
+    if (p->stats == NULL)
+        return;
+    if (c.id.len == 0) {
+        uuid_make(id);
+        c.id = str_of(id, UUID_SIZE - 1);
+    }
+    c.slot = b->group;
+    c.route = b->group > 0 ? o->route->id : NULL;
+    rewrite_client_address(p, &o->req, &address);
+    c.address = address.len > 0 ? buf_str(&address) : xchg_peer(o->x, peer);
+    b->live = stats_conn_start(p->stats, &c);
+    buf_clear(&address);
+}
+
 /* Both sides are there. */
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
@@ -266,6 +297,7 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     struct str element = STR("");
     bool grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
     log_result(o, REQLOG_DONE, 101);
+    count(o, &b);
     put_origin_uri(o, &uri);
     b.uri = buf_str(&uri);
     o->sockjs.ops = NULL;
@@ -487,7 +519,8 @@ ask(struct wsopen *o)
                                  .targets = route->targets,
                                  .n_targets = route->n_targets,
                                  .offer_deflate = p->config->allow_compression,
-                                 .offer_grip = !route->no_grip};
+                                 .offer_grip = !route->no_grip,
+                                 .group = group_of(route)};
     o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &wsclient_ops, o);
 }
 
@@ -500,8 +533,11 @@ sign(void *arg, const struct route *route)
 static void
 ask_over_http(struct wsopen *o)
 {
-    struct wsoverhttp_spec spec = {
-        .path = buf_str(&o->path), .host = rewrite_host(o->route, &o->req), .headers = &o->headers, .route = o->route};
+    struct wsoverhttp_spec spec = {.path = buf_str(&o->path),
+                                   .host = rewrite_host(o->route, &o->req),
+                                   .headers = &o->headers,
+                                   .route = o->route,
+                                   .group = group_of(o->route)};
     if (!o->req.trusted) { /* a signature that we made is made anew each time */
         headers_remove(&o->headers, STR("Grip-Sig"));
         spec.sign = sign;

@@ -7,6 +7,12 @@
 
 enum { QUEUE_MAX = 65536 }; /* bytes that wait for one side before the other waits too */
 
+static inline void
+count(struct wsproxy *w, enum stats_counter what, uint64_t n)
+{
+    stats_add(w->proxy->stats, w->group, what, n);
+}
+
 /* ending */
 
 static void
@@ -29,11 +35,12 @@ leave(struct ws **side, int code, struct str reason)
 
 /* Nobody is joined any more, or is left now with these codes. */
 static void
-finish(struct wsproxy *w, int client_code, int origin_code, struct str reason)
+finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, enum stats_counter why)
 {
     if (!list_in(&w->in_proxy))
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
+    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
     w->hold = NULL;
@@ -45,7 +52,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason)
 void
 wsproxy_shutdown(struct wsproxy *w)
 {
-    finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""));
+    finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_SHUTDOWN);
 }
 
 /* Pass a close frame on. A side that has sent its own is parted with it. */
@@ -75,6 +82,8 @@ on_client_message(struct ws *ws, const struct ws_piece *p)
 {
     struct wsproxy *w = ws->user;
     w->amid = !p->last;
+    count(w, STATS_CLIENT_CONTENT_RECEIVED, p->payload.len);
+    count(w, STATS_CLIENT_MESSAGES_RECEIVED, p->last);
     if (w->origin == NULL)
         return;
     ws_send(w->origin, p, 1);
@@ -107,13 +116,13 @@ on_client_close(struct ws *ws, int code, struct str reason)
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
-        finish(w, 0, WSFRAME_NORMAL, STR(""));
+        finish(w, 0, WSFRAME_NORMAL, STR(""), STATS_CLOSED_DONE);
     } else if (w->origin != NULL && !w->amid) {
         close_side(&w->origin, code, reason); /* which answers */
     } else {                                  /* an origin that waits for the rest of a message may never do so */
         leave(&w->origin, code, reason);
         close_side(&w->client, code, reason);
-        finish(w, 0, 0, STR(""));
+        finish(w, 0, 0, STR(""), STATS_CLOSED_DONE);
     }
 }
 
@@ -131,7 +140,7 @@ on_client_gone(struct ws *ws, const char *why)
     struct wsproxy *w = ws->user;
     log_debug("client of %.*s: %s", (int)w->uri_len, w->uri, why);
     w->client = NULL;
-    finish(w, 0, WSFRAME_GOING_AWAY, STR(""));
+    finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
 
 static const struct ws_user_ops client_ops = {on_client_message, on_client_control, on_client_close, on_client_drained,
@@ -145,6 +154,8 @@ to_client(struct wsproxy *w, const struct ws_piece *p)
     if (w->client == NULL)
         return;
     ws_send(w->client, p, 1);
+    count(w, STATS_CLIENT_CONTENT_SENT, p->payload.len);
+    count(w, STATS_CLIENT_MESSAGES_SENT, p->last);
     if (w->hold != NULL && p->opcode < WSFRAME_CLOSE)
         wshold_sent(w->hold, p->last);
     pace(w->origin, w->client);
@@ -186,7 +197,7 @@ on_origin_close(struct ws *ws, int code, struct str reason)
         w->origin = NULL;
     close_side(&w->client, code, reason);
     if (w->client == NULL)
-        finish(w, 0, WSFRAME_NORMAL, STR(""));
+        finish(w, 0, WSFRAME_NORMAL, STR(""), STATS_CLOSED_DONE);
 }
 
 static void
@@ -203,7 +214,7 @@ on_origin_gone(struct ws *ws, const char *why)
     struct wsproxy *w = ws->user;
     log_debug("origin of %.*s: %s", (int)w->uri_len, w->uri, why);
     w->origin = NULL;
-    finish(w, WSFRAME_INTERNAL, 0, STR(""));
+    finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
 
 static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_control, on_origin_close, on_origin_drained,
@@ -212,9 +223,9 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 /* what the hold asks for */
 
 static void
-on_hold_close(void *user, int code, struct str reason)
+on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
 {
-    finish(user, code, WSFRAME_NO_CODE, reason);
+    finish(user, code, WSFRAME_NO_CODE, reason, why);
 }
 
 static void
@@ -246,6 +257,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
                               .target = b->target,
                               .uri = str_of(w->uri, w->uri_len),
                               .ops = &wshold_ops,
+                              .group = w->group,
                               .user = w};
     w->hold = wshold_new(w->proxy, &hb);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
@@ -260,6 +272,8 @@ wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
     w->proxy = p;
     w->client = b->client;
     w->origin = b->origin;
+    w->live = b->live;
+    w->group = (uint16_t)b->group;
     w->uri_len = (uint32_t)b->uri.len;
     memcpy(w->uri, b->uri.ptr, b->uri.len);
     list_push_back(&p->websockets, &w->in_proxy);

@@ -22,6 +22,8 @@ struct wsproxy {
     struct wshold *hold;       /* owned; NULL: nothing is published to the client */
     struct wssort *sort;       /* owned; NULL: not in GRIP mode */
     struct list_node in_proxy; /* proxy->websockets */
+    uint32_t live;             /* of stats */
+    uint16_t group;            /* of stats */
     bool amid;                 /* a message of the client has come in part */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
@@ -34,6 +36,8 @@ struct wsproxy_begin {
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
     struct str uri;
+    unsigned group; /* of stats, like the next */
+    uint32_t live;
 };
 
 void wsproxy_new(struct proxy *p, const struct wsproxy_begin *b);

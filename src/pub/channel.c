@@ -1,6 +1,23 @@
 #include "pub/channel.h"
 
-enum { FIRST_SECOND_MS = 1000 };
+#include "base/clock.h"
+#include "base/slab.h"
+
+enum {
+    FIRST_SECOND_MS = 1000,
+    LINGER_MOST_MS = 3 * 24 * 3600 * 1000, /* so that a time's low 32 bits are enough */
+    SLICE = 128                            /* channels whose time has come that are seen to in one turn */
+};
+
+/* Channels that all wait for the same time: the first to come is the first to go, and a million of them need no timer
+ * each. */
+struct line {
+    struct list list; /* of channel, by in_line */
+    struct timer timer;
+    struct task task; /* more have come to their time than are seen to in one turn */
+    struct channels *table;
+    uint32_t wait; /* ms */
+};
 
 struct channels {
     struct loop *loop; /* borrowed */
@@ -8,14 +25,29 @@ struct channels {
     struct channels_ops ops;
     void *arg;
     struct map map; /* of channel, by name; owned */
-};
-
-struct linger {
-    struct timer timer;
-    struct channel *channel;
+    struct line first_second, linger;
 };
 
 static void channel_free(struct channel *ch);
+static void on_line_timer(struct timer *t);
+static void on_line_task(struct task *t);
+
+static void
+line_init(struct line *line, struct channels *t, uint64_t wait)
+{
+    list_init(&line->list);
+    timer_init(&line->timer, on_line_timer);
+    task_init(&line->task, on_line_task);
+    line->table = t;
+    line->wait = wait < LINGER_MOST_MS ? (uint32_t)wait : LINGER_MOST_MS;
+}
+
+static void
+line_stop(struct line *line)
+{
+    loop_timer_stop(line->table->loop, &line->timer);
+    loop_cancel(line->table->loop, &line->task);
+}
 
 struct channels *
 channels_new(struct loop *l, const struct channels_settings *settings)
@@ -24,6 +56,8 @@ channels_new(struct loop *l, const struct channels_settings *settings)
     t->loop = l;
     t->settings = *settings;
     map_init(&t->map);
+    line_init(&t->first_second, t, FIRST_SECOND_MS);
+    line_init(&t->linger, t, (uint64_t)settings->linger * 1000);
     return t;
 }
 
@@ -39,6 +73,8 @@ channels_free(struct channels *t)
 {
     map_each(&t->map, free_one, NULL);
     map_clear(&t->map);
+    line_stop(&t->first_second);
+    line_stop(&t->linger);
     mem_free(t);
 }
 
@@ -66,59 +102,99 @@ static bool
 is_empty(const struct channel *ch)
 {
     for (int k = 0; k < FORMAT_KINDS; k++)
-        if (ch->subs[k].live > 0)
+        if (channel_receivers(ch, k) > 0)
             return false;
     return true;
 }
 
-static void
-stop_linger(struct channel *ch)
+static size_t
+channel_size(size_t name_len)
 {
-    if (ch->linger == NULL)
-        return;
-    loop_timer_stop(ch->table->loop, ch->linger);
-    mem_free(container_of(ch->linger, struct linger, timer));
-    ch->linger = NULL;
+    return offsetof(struct channel, name) + name_len > sizeof(struct channel)
+               ? offsetof(struct channel, name) + name_len
+               : sizeof(struct channel);
+}
+
+static void
+leave_line(struct channel *ch)
+{
+    struct channels *t = ch->table;
+    if (list_in(&ch->in_line))
+        list_remove(ch->first_second ? &t->first_second.list : &t->linger.list, &ch->in_line);
     ch->first_second = false;
+}
+
+static void
+join_line(struct channel *ch, struct line *line)
+{
+    leave_line(ch);
+    ch->first_second = line == &ch->table->first_second;
+    ch->due = (uint32_t)clock_now() + line->wait;
+    list_push_back(&line->list, &ch->in_line);
+    if (!timer_is_set(&line->timer))
+        loop_timer(ch->table->loop, &line->timer, line->wait);
 }
 
 static void
 channel_free(struct channel *ch)
 {
     struct channels *t = ch->table;
-    stop_linger(ch);
+    leave_line(ch);
     map_remove(&t->map, &ch->node);
     if (t->ops.on_last != NULL)
         t->ops.on_last(t->arg, ch);
-    for (int k = 0; k < FORMAT_KINDS; k++)
-        mem_free(ch->subs[k].at);
+    for (int k = 0; k < FORMAT_KINDS; k++) {
+        if ((ch->many & 1 << k) == 0)
+            continue;
+        mem_free(ch->crowd[k].many->at);
+        slab_free(ch->crowd[k].many, sizeof(struct subs));
+    }
     channel_forget_id(ch);
-    mem_free(ch);
+    slab_free(ch, channel_size(ch->node.key.len));
+}
+
+struct str
+channel_last_id(const struct channel *ch)
+{
+    if (ch->id_len == CHANNEL_ID_NONE)
+        return str_of(NULL, 0);
+    if (ch->id_len == CHANNEL_ID_FAR)
+        return str_of(ch->last_id.far->data, ch->last_id.far->len);
+    return str_of(ch->last_id.near, ch->id_len);
 }
 
 void
-channel_forget_id(struct channel *ch)
+channel_set_last_id(struct channel *ch, struct str id)
 {
-    if (ch->last_id != NULL)
-        shared_unref(&ch->last_id->shared);
-    ch->last_id = NULL;
+    struct shared_bytes *old = ch->id_len == CHANNEL_ID_FAR ? ch->last_id.far : NULL;
+    if (id.ptr == NULL) {
+        ch->id_len = CHANNEL_ID_NONE;
+    } else if (id.len > CHANNEL_ID_NEAR) {
+        ch->last_id.far = shared_bytes_new(id);
+        ch->id_len = CHANNEL_ID_FAR;
+    } else {
+        memmove(ch->last_id.near, id.ptr, id.len);
+        ch->id_len = (uint8_t)id.len;
+    }
+    if (old != NULL)
+        shared_unref(&old->shared);
 }
 
 static void
 update_each(struct channel *ch, enum format_kind kind)
 {
-    struct subs *s = &ch->subs[kind];
-    for (uint32_t i = 0; i < s->n; i++)
-        if (s->at[i] != NULL)
-            s->at[i]->hold->ops->update(s->at[i]->hold, UPDATE_LOW);
+    uint32_t n;
+    struct sub *const *at = channel_subs(ch, kind, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i] != NULL)
+            at[i]->hold->ops->update(at[i]->hold, UPDATE_LOW);
 }
 
 static void
-on_linger(struct timer *timer)
+serve_one(struct channel *ch)
 {
-    struct channel *ch = container_of(timer, struct linger, timer)->channel;
     bool first_second = ch->first_second;
-    stop_linger(ch);
+    leave_line(ch);
     if (!first_second) {
         channel_free(ch);
         return;
@@ -128,29 +204,50 @@ on_linger(struct timer *timer)
     update_each(ch, FORMAT_HTTP_STREAM);
 }
 
+/* See to those whose time has come, so many of them that the turn stays short. */
 static void
-start_linger(struct channel *ch, uint64_t ms, bool first_second)
+serve_line(struct line *line)
 {
-    struct linger *linger = mem_alloc(sizeof *linger);
-    stop_linger(ch);
-    timer_init(&linger->timer, on_linger);
-    linger->channel = ch;
-    ch->linger = &linger->timer;
-    ch->first_second = first_second;
-    loop_timer(ch->table->loop, ch->linger, ms);
+    struct loop *l = line->table->loop;
+    uint32_t now = (uint32_t)clock_now();
+    for (unsigned n = 0; !list_empty(&line->list); n++) {
+        struct channel *ch = container_of(list_first(&line->list), struct channel, in_line);
+        if ((int32_t)(ch->due - now) > 0) {
+            loop_timer(l, &line->timer, ch->due - now);
+            return;
+        }
+        if (n == SLICE) {
+            loop_later(l, &line->task);
+            return;
+        }
+        serve_one(ch);
+    }
+}
+
+static void
+on_line_timer(struct timer *t)
+{
+    serve_line(container_of(t, struct line, timer));
+}
+
+static void
+on_line_task(struct task *t)
+{
+    serve_line(container_of(t, struct line, task));
 }
 
 static struct channel *
 channel_new(struct channels *t, struct str name)
 {
-    struct channel *ch = mem_zalloc(sizeof *ch + name.len);
+    struct channel *ch = slab_alloc(channel_size(name.len));
     ch->table = t;
+    ch->id_len = CHANNEL_ID_NONE;
     if (name.len > 0)
         memcpy(ch->name, name.ptr, name.len);
     ch->node.key = str_of(ch->name, name.len);
     map_add(&t->map, &ch->node);
     if (t->settings.update_on_first)
-        start_linger(ch, FIRST_SECOND_MS, true);
+        join_line(ch, &t->first_second);
     if (t->ops.on_first != NULL)
         t->ops.on_first(t->arg, ch->node.key);
     return ch;
@@ -176,31 +273,66 @@ sub_free(struct sub *sub)
         mem_free(sub);
 }
 
+static void
+push(struct subs *s, struct sub *sub)
+{
+    if (s->n == s->cap) {
+        s->cap = s->cap > 0 ? s->cap + s->cap / 2 + 1 : 3;
+        s->at = mem_realloc(s->at, s->cap * sizeof(struct sub *));
+    }
+    sub->index = s->n;
+    s->at[s->n++] = sub;
+    s->live++;
+}
+
+struct subs *
+subs_of(struct channel *ch, enum format_kind kind)
+{
+    union crowd *c = &ch->crowd[kind];
+    struct sub *one = c->one;
+    if (ch->many & 1 << kind)
+        return c->many;
+    c->many = slab_alloc(sizeof *c->many);
+    ch->many |= (uint8_t)(1 << kind);
+    if (one != NULL)
+        push(c->many, one);
+    return c->many;
+}
+
+/* Without the array, when one is enough and nothing is on its way. */
+static void
+simplify(struct channel *ch, enum format_kind kind)
+{
+    union crowd *c = &ch->crowd[kind];
+    struct subs *s = c->many;
+    if ((ch->many & 1 << kind) == 0 || s->outbox != NULL || s->n > 1)
+        return;
+    c->one = s->n > 0 ? s->at[0] : NULL;
+    ch->many &= (uint8_t) ~(1 << kind);
+    mem_free(s->at);
+    slab_free(s, sizeof *s);
+}
+
 struct sub *
 channels_subscribe(struct channels *t, struct hold *h, struct str name)
 {
     struct channel *ch = channels_find(t, name);
     struct sub *sub = ch != NULL ? hold_find(h, name) : NULL;
-    struct subs *s;
     if (sub != NULL)
         return sub;
     if (ch == NULL)
         ch = channel_new(t, name);
-    else if (ch->linger != NULL && !ch->first_second)
-        stop_linger(ch);
-    s = &ch->subs[h->kind];
-    if (s->n == s->cap) {
-        s->cap = s->cap > 0 ? s->cap + s->cap / 2 + 1 : 1;
-        s->at = mem_realloc(s->at, s->cap * sizeof(struct sub *));
-    }
+    else if (!ch->first_second)
+        leave_line(ch);
     sub = sub_new(h);
     sub->channel = ch;
-    sub->index = s->n;
     sub->next = h->subs;
     h->subs = sub;
     h->n_subs++;
-    s->at[s->n++] = sub;
-    s->live++;
+    if ((ch->many & 1 << h->kind) == 0 && ch->crowd[h->kind].one == NULL)
+        ch->crowd[h->kind].one = sub;
+    else
+        push(subs_of(ch, h->kind), sub);
     if (t->ops.on_count != NULL)
         t->ops.on_count(t->arg, ch, h->kind);
     return sub;
@@ -219,23 +351,20 @@ leave_hold(struct sub *sub)
 static void
 shrink(struct subs *s)
 {
-    if (s->n == 0) {
-        mem_free(s->at);
-        s->at = NULL;
-        s->cap = 0;
-    } else if (s->cap > 64 && s->n < s->cap / 4) {
+    if (s->cap > 64 && s->n < s->cap / 4) {
         s->cap = s->cap / 2;
         s->at = mem_realloc(s->at, s->cap * sizeof(struct sub *));
     }
 }
 
-void
-channels_unsubscribe(struct sub *sub)
+static void
+leave_channel(struct channel *ch, enum format_kind kind, const struct sub *sub)
 {
-    struct channel *ch = sub->channel;
-    enum format_kind kind = sub->hold->kind;
-    struct subs *s = &ch->subs[kind];
-    leave_hold(sub);
+    struct subs *s = ch->crowd[kind].many;
+    if ((ch->many & 1 << kind) == 0) {
+        ch->crowd[kind].one = NULL;
+        return;
+    }
     s->live--;
     if (s->outbox != NULL) {
         s->at[sub->index] = NULL;
@@ -244,7 +373,17 @@ channels_unsubscribe(struct sub *sub)
         s->at[sub->index] = last;
         last->index = sub->index;
         shrink(s);
+        simplify(ch, kind);
     }
+}
+
+void
+channels_unsubscribe(struct sub *sub)
+{
+    struct channel *ch = sub->channel;
+    enum format_kind kind = sub->hold->kind;
+    leave_hold(sub);
+    leave_channel(ch, kind, sub);
     if (sub->actions > 0)
         ch->table->ops.on_dropped(ch->table->arg, sub);
     if (ch->table->ops.on_count != NULL)
@@ -255,7 +394,7 @@ channels_unsubscribe(struct sub *sub)
     if (!is_empty(ch))
         return;
     if (kind == FORMAT_HTTP_RESPONSE && ch->table->settings.linger > 0)
-        start_linger(ch, (uint64_t)ch->table->settings.linger * 1000, false);
+        join_line(ch, &ch->table->linger);
     else
         channel_free(ch);
 }
@@ -283,16 +422,17 @@ subs_compact(struct subs *s, uint32_t *marks, unsigned n_marks)
 void
 subs_settle(struct channel *ch, enum format_kind kind)
 {
-    struct subs *s = &ch->subs[kind];
+    struct subs *s = ch->crowd[kind].many;
     s->outbox = NULL;
     if (subs_holes(s) > 0)
         subs_compact(s, NULL, 0);
+    simplify(ch, kind);
 }
 
 unsigned
 channel_receivers(const struct channel *ch, enum format_kind kind)
 {
-    return ch->subs[kind].live;
+    return ch->many & 1 << kind ? ch->crowd[kind].many->live : ch->crowd[kind].one != NULL;
 }
 
 struct walk {
@@ -310,10 +450,13 @@ walk_channel(struct map_node *node, void *arg)
         w->on_channel(ch, w->arg);
         return;
     }
-    for (int k = 0; k < FORMAT_KINDS; k++)
-        for (uint32_t i = 0; i < ch->subs[k].n; i++)
-            if (ch->subs[k].at[i] != NULL)
-                w->cb(ch->subs[k].at[i]->hold, w->arg);
+    for (int k = 0; k < FORMAT_KINDS; k++) {
+        uint32_t n;
+        struct sub *const *at = channel_subs(ch, k, &n);
+        for (uint32_t i = 0; i < n; i++)
+            if (at[i] != NULL)
+                w->cb(at[i]->hold, w->arg);
+    }
 }
 
 void

@@ -4,8 +4,8 @@
 #include "pub/filter.h"
 
 enum {
-    SLICE_US = 300,       /* long enough that a turn's own cost does not count, short enough to gather publishes */
-    CHECK_EVERY = 16,     /* deliveries between two looks at the clock */
+    SLICE_US = 1000,      /* what others wait at most for their turn */
+    CHECK_EVERY = 32,     /* deliveries between two looks at the clock */
     FULL_MESSAGES = 1000, /* that are on their way, all channels together: publishers wait */
     FULL_BYTES = 4 << 20,
     HOLES_MAX = 1024, /* holes that a busy outbox leaves in an array from one pass to the next */
@@ -15,6 +15,7 @@ enum {
 struct outbox {
     struct list_node node;   /* in fanout->busy */
     struct channel *channel; /* borrowed; NULL once it is gone */
+    struct subs *subs;       /* borrowed: of the channel and kind; stays while the outbox does */
     enum format_kind kind;
     struct msg **msgs; /* owned array of references */
     uint32_t *marks;   /* owned; entry i of the subs gets msgs[j] when i < marks[j]; never falls with j */
@@ -203,8 +204,8 @@ end_pass(struct fanout *f, struct outbox *ob)
     memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
     ob->pass = ob->first = 0;
     ob->index = 0;
-    if (subs_holes(&ob->channel->subs[ob->kind]) > HOLES_MAX)
-        subs_compact(&ob->channel->subs[ob->kind], ob->marks, ob->n);
+    if (subs_holes(ob->subs) > HOLES_MAX)
+        subs_compact(ob->subs, ob->marks, ob->n);
 }
 
 static void
@@ -220,7 +221,7 @@ begin_pass(struct outbox *ob)
 static bool
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
 {
-    struct subs *s = &ob->channel->subs[ob->kind];
+    struct subs *s = ob->subs;
     struct run run = {.n = 0};
     uint64_t now = deadline - SLICE_US;
     unsigned done = 0;
@@ -322,11 +323,12 @@ fanout_set_stats(struct fanout *f, struct stats *s)
 static void
 add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct msg *m)
 {
-    struct subs *s = &ch->subs[kind];
+    struct subs *s = subs_of(ch, kind);
     struct outbox *ob = s->outbox;
     if (ob == NULL) {
         ob = s->outbox = mem_zalloc(sizeof *ob);
         ob->channel = ch;
+        ob->subs = s;
         ob->kind = kind;
         list_push_back(&f->busy, &ob->node);
         loop_later(f->loop, &f->task);
@@ -354,16 +356,18 @@ void
 fanout_item(struct fanout *f, struct channel *ch, struct item *item)
 {
     for (int kind = 0; kind < FORMAT_KINDS; kind++) {
-        struct subs *s = &ch->subs[kind];
+        struct sub *const *at;
         struct msg *m;
-        if (item->formats[kind] == NULL || s->live == 0)
+        uint32_t n;
+        if (item->formats[kind] == NULL || channel_receivers(ch, kind) == 0)
             continue;
         m = msg_new(item, kind);
         if (!limit_active(f->limit)) {
             add_message(f, ch, kind, m);
         } else {
-            for (uint32_t i = 0; i < s->n; i++)
-                add_limited(f, s->at[i], m);
+            at = channel_subs(ch, kind, &n);
+            for (uint32_t i = 0; i < n; i++)
+                add_limited(f, at[i], m);
         }
         msg_unref(m);
     }
@@ -373,10 +377,10 @@ void
 fanout_channel_gone(struct fanout *f, struct channel *ch)
 {
     for (int kind = 0; kind < FORMAT_KINDS; kind++) {
-        struct outbox *ob = ch->subs[kind].outbox;
+        struct outbox *ob = ch->many & 1 << kind ? ch->crowd[kind].many->outbox : NULL;
         if (ob == NULL)
             continue;
-        ch->subs[kind].outbox = NULL;
+        ch->crowd[kind].many->outbox = NULL;
         ob->channel = NULL;
         if (ob != f->current)
             outbox_free(f, ob);

@@ -31,7 +31,7 @@ more_new(const struct stats_conn *c)
     m->who = c->who;
     if (c->id.len > 0)
         m->id = str_of(memcpy(m->memory, c->id.ptr, c->id.len), c->id.len);
-    if (c->address.len > 0)
+    if (c->address.ptr != NULL)
         m->address = str_of(memcpy(m->memory + c->id.len, c->address.ptr, c->address.len), c->address.len);
     return m;
 }
@@ -73,7 +73,7 @@ send_up(void *arg, uint32_t number, struct live_entry *e)
         return;
     fields = begin(p, number, e);
     emit_add_text(p->emit, fields, "type", m != NULL && m->id.len > 0 ? STR("ws") : STR("http"));
-    address = m != NULL && m->address.len > 0 ? m->address : p->ops->peer(m != NULL ? m->who : e->who, text);
+    address = m != NULL && m->address.ptr != NULL ? m->address : p->ops->peer(m != NULL ? m->who : e->who, text);
     if (address.len > 0)
         emit_add_text(p->emit, fields, "peer-address", address);
     if (e->flags & SECURE)
@@ -97,7 +97,7 @@ send_down(struct stats_parts *p, uint32_t number, const struct live_entry *e)
 static uint32_t
 enter(struct stats_parts *p, const struct stats_conn *c)
 {
-    bool more = c->id.len > 0 || c->address.len > 0;
+    bool more = c->id.len > 0 || c->address.ptr != NULL;
     struct live_entry *e;
     uint32_t number;
     if (p->emit == NULL || !p->settings.send_conns)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import TIMEOUT, Reply, hold, unique, wait_for
+from harness import TIMEOUT, Reply, hold, server_tls, unique, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,14 @@ def test_at_most_a_hundred_are_under_way_at_one_origin(server, origin):
     for c in clients:
         assert c.read_chunks(4, 4 * TIMEOUT) == b"back"
         c.close()
+
+
+def test_https_link_elsewhere_is_asked_only_with_a_certificate_that_is_trusted(server, start_origin, origin):
+    other = start_origin(tls=server_tls())
+    url = "https://localhost:%d/next" % other.port
+    with open_stream(server, origin.serve(Reply(200, {"Grip-Link": link(url)}, "o"))):
+        server.wait_log("GET %s error" % url)
+    assert other.requests() == []
 
 
 @pytest.mark.parametrize("ids,requests", [("; prev-id=1", 1), ("", 2)], ids=["with-ids", "without"])

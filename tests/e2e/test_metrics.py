@@ -1,6 +1,7 @@
 """The metrics port, read as strictly as Prometheus reads it, and the log lines that tell the same story."""
 
 import math
+import os
 import re
 import signal
 import socket
@@ -113,6 +114,16 @@ def test_all_of_it_is_well_formed_and_adds_up(started, origin):
         assert m.get("connection_connected") == 1
     m.wait(1, "connection_closed", reason="client")
     assert m.get("connection_connected") == 0
+
+
+def test_every_series_and_label_is_in_the_document(started):
+    _, m = started()
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "metrics.md")) as f:
+        text = f.read()
+    for name, labels in m.all():
+        assert "`%s`" % re.sub(r"_(bucket|sum|count)$", "", name) in text, name
+        for label, value in labels:
+            assert label in ("route", "le") or label in text and (value.strip('"') in text or re.match(r'"[2-4]xx', value))
 
 
 def test_an_origin_that_is_not_there(started):

@@ -182,6 +182,7 @@ def test_versions_that_are_spoken(port, origin, version):
         assert c.get(origin.serve(OK)).body == b"ok"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_older_versions_are_refused(port):
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE

@@ -110,6 +110,31 @@ TEST(timer_set_from_its_own_callback_waits_for_the_next_tick)
     }
 }
 
+static void
+on_period(struct timer *t)
+{
+    CHECK(fired < 10);
+    on_fire(t);
+    wheel_set(&wheel, t, now, 1000); /* 63 ticks: with the one that we are late by a whole round of the lowest level */
+}
+
+TEST(only_timer_that_is_late_and_sets_itself_again_fires_once)
+{
+    for (uint64_t late = WHEEL_TICK_MS; late < 200; late++) {
+        struct thing x;
+        begin();
+        timer_init(&x.timer, on_period);
+        set(&x, 1000);
+        now += 1000 + late;
+        wheel_advance(&wheel, now);
+        CHECK_INT(fired, 1);
+        now += 1000 + WHEEL_TICK_MS;
+        wheel_advance(&wheel, now);
+        CHECK_INT(fired, 2);
+        wheel_stop(&wheel, &x.timer);
+    }
+}
+
 int
 main(void)
 {
@@ -117,6 +142,7 @@ main(void)
         cmocka_unit_test(timers_fire_at_most_a_tick_late_and_never_early),
         cmocka_unit_test(stopped_timer_does_not_fire_and_a_moved_one_fires_once),
         cmocka_unit_test(wheel_that_slept_long_fires_all_at_once),
+        cmocka_unit_test(only_timer_that_is_late_and_sets_itself_again_fires_once),
         cmocka_unit_test(timer_set_from_its_own_callback_waits_for_the_next_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,24 +57,25 @@ static const char *
 layout(struct channel *ch, struct member **all, unsigned n)
 {
     static char text[200];
-    struct subs *s = &ch->subs[FORMAT_HTTP_STREAM];
     unsigned live = 0;
+    uint32_t n_at;
+    struct sub *const *at = channel_subs(ch, FORMAT_HTTP_STREAM, &n_at);
     text[0] = '\0';
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; i < n_at; i++) {
         size_t used = strlen(text);
         unsigned k = 0;
-        if (s->at[i] == NULL) {
+        if (at[i] == NULL) {
             snprintf(text + used, sizeof text - used, ". ");
             continue;
         }
-        while (k < n && &all[k]->hold != s->at[i]->hold)
+        while (k < n && &all[k]->hold != at[i]->hold)
             k++;
         CHECK(k < n);
-        CHECK_INT(s->at[i]->index, i);
+        CHECK_INT(at[i]->index, i);
         snprintf(text + used, sizeof text - used, "%u ", k);
         live++;
     }
-    CHECK_INT(live, s->live);
+    CHECK_INT(live, channel_receivers(ch, FORMAT_HTTP_STREAM));
     return text;
 }
 
@@ -178,21 +179,21 @@ TEST(while_messages_are_on_their_way_holes_are_left_and_closed_later)
         all[i] = member_new(FORMAT_HTTP_STREAM);
         ch = crowd_join(all[i], "c")->channel;
     }
-    ch->subs[FORMAT_HTTP_STREAM].outbox = (struct outbox *)all; /* any */
+    subs_of(ch, FORMAT_HTTP_STREAM)->outbox = (struct outbox *)all; /* any */
     crowd_leave(all[0]);
     crowd_leave(all[2]);
     crowd_leave(all[3]);
     all[5] = member_new(FORMAT_HTTP_STREAM);
     crowd_join(all[5], "c");
     CHECK_STR(str_c(layout(ch, all, 6)), ". 1 . . 4 5 ");
-    subs_compact(&ch->subs[FORMAT_HTTP_STREAM], marks, countof(marks));
+    subs_compact(subs_of(ch, FORMAT_HTTP_STREAM), marks, countof(marks));
     CHECK_STR(str_c(layout(ch, all, 6)), "1 4 5 ");
     for (size_t i = 0; i < countof(marks); i++)
         CHECK_INT(marks[i], after[i]);
     crowd_leave(all[1]);
     subs_settle(ch, FORMAT_HTTP_STREAM);
     CHECK_STR(str_c(layout(ch, all, 6)), "4 5 ");
-    CHECK(ch->subs[FORMAT_HTTP_STREAM].outbox == NULL);
+    CHECK(subs_of(ch, FORMAT_HTTP_STREAM)->outbox == NULL);
     for (int i = 0; i < 6; i++)
         member_free(all[i]);
     end();
@@ -202,18 +203,20 @@ TEST(the_array_grows_and_shrinks)
 {
     enum { N = 10000 };
     static struct member *all[N];
-    struct subs *s = NULL;
+    struct channel *ch = NULL;
     begin(0, false);
     for (int i = 0; i < N; i++) {
         all[i] = member_new(FORMAT_HTTP_STREAM);
-        s = &crowd_join(all[i], "c")->channel->subs[FORMAT_HTTP_STREAM];
+        ch = crowd_join(all[i], "c")->channel;
     }
-    CHECK_INT(s->live, N);
-    CHECK(s->cap >= N);
-    for (int i = 0; i < N - 1; i++)
+    CHECK_INT(channel_receivers(ch, FORMAT_HTTP_STREAM), N);
+    CHECK(subs_of(ch, FORMAT_HTTP_STREAM)->cap >= N);
+    for (int i = 0; i < N - 2; i++)
         member_free(all[i]);
-    CHECK_INT(s->live, 1);
-    CHECK(s->cap <= 128);
+    CHECK_INT(channel_receivers(ch, FORMAT_HTTP_STREAM), 2);
+    CHECK(ch->crowd[FORMAT_HTTP_STREAM].many->cap <= 128);
+    member_free(all[N - 2]);
+    CHECK(ch->many == 0 && ch->crowd[FORMAT_HTTP_STREAM].one == all[N - 1]->hold.subs); /* without an array */
     member_free(all[N - 1]);
     CHECK_INT(channels_count(channels), 0);
     end();
@@ -345,6 +348,59 @@ TEST(prev_ids_are_set_replaced_and_taken_away)
     end();
 }
 
+TEST(last_ids_of_any_length_are_remembered)
+{
+    struct member *a = member_new(FORMAT_HTTP_RESPONSE);
+    struct channel *ch;
+    char text[300];
+    memset(text, 'x', sizeof text);
+    begin(0, false);
+    ch = crowd_join(a, "c")->channel;
+    CHECK(channel_last_id(ch).ptr == NULL);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        channel_set_last_id(ch, str_of(text, len));
+        CHECK(str_eq(channel_last_id(ch), str_of(text, len)));
+        CHECK(channel_last_id(ch).ptr != NULL);
+        if (len % 3 == 0)
+            channel_set_last_id(ch, str_of(NULL, 0));
+    }
+    channel_set_last_id(ch, STR("1"));
+    CHECK_STR(channel_last_id(ch), "1");
+    channel_set_last_id(ch, str_of(text, sizeof text)); /* goes with the channel */
+    member_free(a);
+    end();
+}
+
+/* Many that are due at once are seen to in several turns, none too early. */
+TEST(a_thousand_channels_linger_and_end)
+{
+    enum { N = 1000 };
+    static struct member *all[N];
+    begin(60, false);
+    channels_listen(channels, &(struct channels_ops){0}, NULL);
+    for (int i = 0; i < N; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "c%d", i);
+        crowd_join(all[i] = member_new(FORMAT_HTTP_RESPONSE), name);
+        if (i == N / 2)
+            loop_advance(loop, 1000);
+    }
+    for (int i = 0; i < N; i++)
+        member_free(all[i]);
+    crowd_join(all[0] = member_new(FORMAT_HTTP_RESPONSE), "c7");
+    CHECK_INT(channels_count(channels), N);
+    loop_advance(loop, 59900);
+    CHECK_INT(channels_count(channels), N);
+    loop_advance(loop, 400);
+    CHECK_INT(channels_count(channels), 1);
+    member_free(all[0]);
+    loop_advance(loop, 59900);
+    CHECK_INT(channels_count(channels), 1);
+    loop_advance(loop, 200);
+    CHECK_INT(channels_count(channels), 0);
+    end();
+}
+
 int
 main(void)
 {
@@ -363,6 +419,8 @@ main(void)
         cmocka_unit_test(what_waits_in_the_limiter_is_dropped_with_its_subscription),
         cmocka_unit_test(all_holds_and_channels_can_be_walked),
         cmocka_unit_test(prev_ids_are_set_replaced_and_taken_away),
+        cmocka_unit_test(last_ids_of_any_length_are_remembered),
+        cmocka_unit_test(a_thousand_channels_linger_and_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,7 +150,7 @@ TEST(who_leaves_between_publishing_and_delivery_leaves_the_others_alone)
     turn_all();
     for (int i = 0; i < 5; i++)
         CHECK_STR(str_c(all[i]->got), i == 1 || i == 4 ? "" : "1 2 ");
-    CHECK_INT(channels_find(channels, STR("c"))->subs[FORMAT_HTTP_STREAM].n, 3);
+    CHECK_INT(channels_find(channels, STR("c"))->crowd[FORMAT_HTTP_STREAM].many->n, 3);
     for (int i = 0; i < 5; i++)
         member_free(all[i]);
     end();
@@ -364,11 +364,12 @@ keep_it_busy(struct member *m, struct sub *sub)
 TEST(holes_of_a_busy_channel_do_not_pile_up)
 {
     struct member *first = member_new(FORMAT_HTTP_STREAM), *last = member_new(FORMAT_HTTP_STREAM);
-    struct subs *s;
+    const struct subs *s;
     begin();
-    s = &crowd_join(first, "c")->channel->subs[FORMAT_HTTP_STREAM];
+    crowd_join(first, "c");
     first->then = keep_it_busy;
     publish("c", "x");
+    s = first->hold.subs->channel->crowd[FORMAT_HTTP_STREAM].many;
     for (n_churn = 0; n_churn < countof(churn); n_churn++) {
         struct member *m = churn[n_churn] = member_new(FORMAT_HTTP_STREAM);
         crowd_join(m, "c");
