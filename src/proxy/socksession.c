@@ -289,9 +289,10 @@ session_send(struct ws *w, const struct ws_piece *pieces, unsigned n)
 static void
 close_session(struct socksession *s, int code, struct str reason)
 {
-    struct sockreq *sender = take_req(&s->sender);
+    struct sockreq *sender;
     if (s->state != OPEN)
         return;
+    sender = take_req(&s->sender);
     s->state = CLOSED;
     s->ws.user_ops = NULL;
     s->ws.close_sent = s->ws.close_received = true;

@@ -245,6 +245,16 @@ upgrade(struct wsopen *o, const struct http1_head *head, bool test, struct str e
     return client;
 }
 
+static void
+start_conn(struct ws *conn, struct buf *pending)
+{
+    wsconn_start(conn, pending != NULL ? buf_str(pending) : STR(""));
+    if (pending == NULL)
+        return;
+    buf_clear(pending);
+    mem_free(pending);
+}
+
 /* Where ROUTE's numbers count. */
 static unsigned
 group_of(const struct route *route)
@@ -273,16 +283,6 @@ count(struct wsopen *o, struct wsproxy_begin *b)
     c.address = address.len > 0 ? buf_str(&address) : xchg_peer(o->x, peer);
     b->live = stats_conn_start(p->stats, &c);
     buf_clear(&address);
-}
-
-static void
-start_conn(struct ws *conn, struct buf *pending)
-{
-    wsconn_start(conn, pending != NULL ? buf_str(pending) : STR(""));
-    if (pending == NULL)
-        return;
-    buf_clear(pending);
-    mem_free(pending);
 }
 
 /* Both sides are there. */
