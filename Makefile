@@ -34,9 +34,9 @@ LINT_DEPS = clang-format clang-tidy
 CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_instruct test_keep_alive test_control_port \
                     test_publish_zmq test_cli test_sequencing test_routes_reload test_tls test_unix test_stats test_commands \
                     test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
-                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough \
+                    test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough test_ws_stats \
                     test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
-                    test_cross_origin test_filters test_grip_headers test_links
+                    test_cross_origin test_filters test_grip_headers test_links test_ws_sockjs
 PYTEST_ARGS = -n 2 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
@@ -74,7 +74,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(
 PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(asked)$(PKG_LIBS)
 
 CFLAGS ?=
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc $(OPT) $(HARDEN) $(WARN) $(LLHTTP_CFLAGS) $(PKG_CFLAGS) $(CFLAGS)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -I$(BUILD)/gen $(OPT) $(HARDEN) $(WARN) $(LLHTTP_CFLAGS) $(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(OPT) $(LDHARDEN) $(LDFLAGS)
 MAIN_CFLAGS = -DVERSION='"$(VERSION)"' -DCONFIGDIR='"$(sysconfdir)/pushpin"'
 
@@ -114,6 +114,13 @@ $(BUILD)/obj/main/%.o: src/main/%.c $(BUILD)/flags $(BUILD)/flags-main
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(ALL_CFLAGS) $(MAIN_CFLAGS) -MMD -MP -c -o $@ $<
+
+# A page as the numbers of its bytes, for a C array.
+$(BUILD)/gen/%.inc: src/%.html
+	@mkdir -p $(@D)
+	@od -An -v -tu1 $< | sed 's/[0-9]\{1,\}/&,/g' >$@
+
+$(BUILD)/obj/origin/demo.o: $(BUILD)/gen/origin/demo.inc
 
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -217,7 +224,7 @@ run-fuzz:
 layers: ## checks that includes go down in the map of folders
 	@tests/tools/layers.sh
 
-lint: ## clang-tidy and clang-format over the sources, changing nothing
+lint: $(BUILD)/gen/origin/demo.inc ## clang-tidy and clang-format over the sources, changing nothing
 	@tests/tools/deps.sh $(DEPS) $(TEST_DEPS) $(LINT_DEPS)
 	@clang-format --dry-run -Werror $(FORMATTED)
 	@printf '%s\n' $(filter %.c,$(FORMATTED)) | \

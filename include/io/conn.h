@@ -22,7 +22,6 @@
 #include <event2/event_struct.h>
 
 struct conn;
-struct conn_queue;
 struct tls;
 
 struct conn_ops {
@@ -47,9 +46,9 @@ struct conn {
     struct event event;         /* reading */
     struct loop *loop;          /* borrowed */
     const struct conn_ops *ops; /* constant */
-    struct conn_queue *queue;   /* owned; NULL while nothing waits to be written */
-    struct conn_more *more; /* owned; what only some have: TLS, a preface, a peer behind a proxy; NULL: none of it */
-    int fd;                 /* owned; -1 when closed */
+    struct conn_more *more;     /* owned; what only some have: bytes that wait to be written, TLS, a preface, a peer
+                                 * behind a proxy; NULL: none of it */
+    int fd;                     /* owned; -1 when closed */
     bool reading : 1, eof : 1, broken : 1, lingering : 1;
     bool connecting : 1; /* until the socket is connected and the handshake of TLS is over */
     bool unread : 1;     /* paused, and bytes wait in the kernel, or in TLS */

@@ -8,32 +8,11 @@
 #define ORIGIN_REQUEST_H
 
 #include "conf/routes.h"
-#include "io/loop.h"
+#include "origin/origin.h"
 #include "proto/http1.h"
-#include "stats/stats.h"
 
-struct resolver;
 struct conn;
 struct conn_ops;
-
-struct origin_settings {
-    size_t max_head;           /* bytes of a response's head */
-    unsigned connect_timeout;  /* s, for each address */
-    unsigned response_timeout; /* s from the whole request to the head of the answer; 0: activity_timeout alone */
-    unsigned activity_timeout; /* s without progress; 0: no limit */
-    unsigned max_idle;         /* pooled connections */
-};
-
-/* All outgoing requests: the pool, and which targets failed lately. RESOLVER is borrowed. */
-struct origin;
-struct origin *origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver);
-void origin_free(struct origin *o);
-/* Count in S, borrowed. */
-void origin_set_stats(struct origin *o, struct stats *s);
-/* No descriptor is left: close idle connections. */
-void origin_shed(struct origin *o);
-/* Give back what idle connections could do without. */
-void origin_trim(struct origin *o);
 
 /* What is kept of a request's body, so that it can be sent again. */
 enum { REQUEST_BODY_KEPT = 100000 };

@@ -3,7 +3,7 @@
  *   outbox of a channel and kind:   msgs  [ m1 | m2 | m3 ]     marks: how many entries the array had when it came
  *   one pass takes all messages there are over the array of subs; what comes meanwhile is the next pass
  *
- * A slice lasts well under a millisecond; then the loop serves everything else before the next. So a message to 100,000
+ * A slice lasts a millisecond; then the loop serves everything else before the next. So a message to 100,000
  * clients delays nobody, and messages that come while one is being sent leave together, in one write. */
 #ifndef PUB_FANOUT_H
 #define PUB_FANOUT_H

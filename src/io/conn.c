@@ -2,11 +2,9 @@
 #include "io/loopbase.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -29,24 +27,11 @@ conn_watch(struct conn *c)
     event_del(&c->event);
     if (t != NULL && t->wants_write)
         what = EV_WRITE | EV_PERSIST;
-    if (c->eof || c->broken || (c->connecting && (t == NULL || !t->shaking)) || ((what & EV_ET) && c->queue != NULL))
+    if (c->eof || c->broken || (c->connecting && (t == NULL || !t->shaking)) ||
+        ((what & EV_ET) && conn_queue(c) != NULL))
         return;
     event_assign(&c->event, loop_base(c->loop), c->fd, what, on_readable, c);
     event_add(&c->event, NULL);
-}
-
-static void
-queue_free(struct conn *c)
-{
-    struct conn_queue *q = c->queue;
-    if (q == NULL)
-        return;
-    event_del(&q->event);
-    for (unsigned i = 0; i < q->n; i++)
-        shared_unref(q->ring[(q->first + i) & (q->cap - 1)].owner);
-    mem_free(q->ring);
-    mem_free(q);
-    c->queue = NULL;
 }
 
 void
@@ -55,137 +40,18 @@ conn_break_off(struct conn *c)
     if (c->broken)
         return;
     c->broken = true;
-    queue_free(c);
+    conn_queue_free(c);
     event_active(&c->event, EV_READ, 0);
 }
 
-void
-conn_queue_consume(struct conn_queue *q, size_t written)
-{
-    q->bytes -= written;
-    while (written > 0) {
-        struct conn_piece *p = &q->ring[q->first];
-        if (written < p->bytes.len) {
-            p->bytes = str_from(p->bytes, written);
-            return;
-        }
-        written -= p->bytes.len;
-        shared_unref(p->owner);
-        q->first = (q->first + 1) & (q->cap - 1);
-        q->n--;
-    }
-}
-
-/* 0: all is written or the kernel takes no more. -1: broken. */
-static int
-queue_flush(struct conn *c)
-{
-    struct conn_queue *q = c->queue;
-    while (q->n > 0) {
-        struct iovec iov[IOV];
-        unsigned n = q->n < IOV ? q->n : IOV;
-        size_t wanted = 0;
-        ssize_t written;
-        for (unsigned i = 0; i < n; i++) {
-            struct str b = q->ring[(q->first + i) & (q->cap - 1)].bytes;
-            iov[i] = (struct iovec){(void *)(uintptr_t)b.ptr, b.len};
-            wanted += b.len;
-        }
-        written = writev(c->fd, iov, (int)n);
-        if (written < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -1;
-        c->moved = true;
-        conn_queue_consume(q, (size_t)written);
-        if ((size_t)written < wanted)
-            return 0;
-    }
-    return 0;
-}
-
 /* Nothing more will be sent. */
-static void
-say_end(struct conn *c)
+void
+conn_say_end(struct conn *c)
 {
     if (conn_tls(c) != NULL && conn_tls_say_end(c) != 0)
         conn_queue_open(c); /* empty; to be called again */
     else
         shutdown(c->fd, SHUT_WR);
-}
-
-static void
-on_writable(evutil_socket_t fd, short what, void *arg)
-{
-    struct conn *c = arg;
-    (void)fd, (void)what;
-    loop_woke(c->loop);
-    if ((conn_tls(c) != NULL ? conn_tls_flush(c) : queue_flush(c)) != 0) {
-        conn_break_off(c);
-        return;
-    }
-    if (c->queue->n > 0)
-        return;
-    queue_free(c);
-    if (c->unread)
-        conn_watch(c);
-    if (c->lingering)
-        say_end(c);
-    else if (c->ops->on_drained != NULL)
-        c->ops->on_drained(c);
-}
-
-struct conn_queue *
-conn_queue_open(struct conn *c)
-{
-    struct conn_queue *q = c->queue;
-    if (q != NULL)
-        return q;
-    q = c->queue = mem_zalloc(sizeof *q);
-    event_assign(&q->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
-    if (c->unread)
-        conn_watch(c);
-    if (!c->connecting)
-        event_add(&q->event, NULL);
-    return q;
-}
-
-static void
-queue_add(struct conn *c, struct str bytes, struct shared *owner)
-{
-    struct conn_queue *q = conn_queue_open(c);
-    if (q->n == q->cap) {
-        unsigned cap = q->cap > 0 ? q->cap * 2 : 4;
-        struct conn_piece *ring = mem_alloc(cap * sizeof *ring);
-        for (unsigned i = 0; i < q->n; i++)
-            ring[i] = q->ring[(q->first + i) & (q->cap - 1)];
-        mem_free(q->ring);
-        q->ring = ring;
-        q->cap = cap;
-        q->first = 0;
-    }
-    if (owner != NULL) {
-        shared_ref(owner);
-    } else {
-        struct shared_bytes *copy = shared_bytes_new(bytes);
-        owner = &copy->shared;
-        bytes.ptr = copy->data;
-    }
-    q->ring[(q->first + q->n) & (q->cap - 1)] = (struct conn_piece){bytes, owner};
-    q->n++;
-    q->bytes += bytes.len;
-}
-
-void
-conn_queue_rest(struct conn *c, const struct conn_piece *pieces, unsigned n, size_t written)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct str b = pieces[i].bytes;
-        if (written >= b.len) {
-            written -= b.len;
-            continue;
-        }
-        queue_add(c, str_from(b, written), pieces[i].owner);
-        written = 0;
-    }
 }
 
 int
@@ -202,7 +68,7 @@ conn_sendv(struct conn *c, const struct conn_piece *pieces, unsigned n)
     size_t wanted = 0;
     if (c->broken || c->fd < 0)
         return -1;
-    if (c->queue != NULL || c->connecting) {
+    if (c->connecting || (c->more != NULL && c->more->queue != NULL)) {
         conn_queue_rest(c, pieces, n, 0);
         return 0;
     }
@@ -249,25 +115,6 @@ bool
 conn_input_came(const struct conn *c)
 {
     return (c->event.ev_evcallback.evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) != 0;
-}
-
-size_t
-conn_queued(const struct conn *c)
-{
-    return c->queue != NULL ? c->queue->bytes : 0;
-}
-
-bool
-conn_moved(struct conn *c)
-{
-    bool moved = c->moved;
-    int unread;
-    c->moved = false;
-    if (c->queue != NULL && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread != c->queue->unread) {
-        c->queue->unread = unread;
-        moved = true; /* the kernel asks for more only when a good part has gone */
-    }
-    return moved;
 }
 
 /* The socket's own error, or what a read would say. */
@@ -406,7 +253,6 @@ begin(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
 {
     c->loop = l;
     c->ops = ops;
-    c->queue = NULL;
     c->more = NULL;
     c->fd = fd;
     c->reading = true;
@@ -421,8 +267,8 @@ conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
     event_add(&c->event, NULL);
 }
 
-static struct conn_more *
-more_of(struct conn *c)
+struct conn_more *
+conn_more(struct conn *c)
 {
     if (c->more == NULL)
         c->more = mem_zalloc(sizeof *c->more);
@@ -430,9 +276,19 @@ more_of(struct conn *c)
 }
 
 void
+conn_more_drop(struct conn *c)
+{
+    const struct conn_more *m = c->more;
+    if (m == NULL || m->queue != NULL || m->tls != NULL || m->preface != NULL || m->has_peer)
+        return;
+    mem_free(c->more);
+    c->more = NULL;
+}
+
+void
 conn_start_tls(struct conn *c, struct tls *t)
 {
-    more_of(c)->tls = t;
+    conn_more(c)->tls = t;
     if (c->connecting)
         return; /* on_connect_done() goes on with it */
     c->connecting = true;
@@ -444,7 +300,7 @@ conn_start_tls(struct conn *c, struct tls *t)
 void
 conn_begin_preface(struct conn *c, void *preface)
 {
-    more_of(c)->preface = preface;
+    conn_more(c)->preface = preface;
 }
 
 void
@@ -452,6 +308,7 @@ conn_end_preface(struct conn *c)
 {
     mem_free(c->more->preface);
     c->more->preface = NULL;
+    conn_more_drop(c);
 }
 
 static void
@@ -487,8 +344,7 @@ on_connect_done(evutil_socket_t fd, short what, void *arg)
     }
     c->connecting = false;
     conn_watch(c);
-    if (c->queue != NULL)
-        event_add(&c->queue->event, NULL);
+    conn_queue_start(c);
     c->ops->on_connected(c);
 }
 
@@ -516,25 +372,19 @@ conn_connect(struct conn *c, struct loop *l, const struct address *to, const str
 void
 conn_move(struct conn *from, struct conn *to, const struct conn_ops *ops)
 {
-    struct conn_queue *q = from->queue;
     event_del(&from->event);
     *to = *from;
     to->ops = ops;
     to->reading = true;
     to->unread = to->moved = false;
     from->fd = -1;
-    from->queue = NULL;
     from->more = NULL;
     event_assign(&to->event, loop_base(to->loop), to->fd, EV_READ | EV_PERSIST, on_readable, to);
     if (!to->eof && !to->broken)
         event_add(&to->event, NULL);
     if (to->broken || conn_tls(to) != NULL) /* of TLS, bytes may have been taken from the socket already */
         event_active(&to->event, EV_READ, 0);
-    if (q != NULL) {
-        event_del(&q->event);
-        event_assign(&q->event, loop_base(to->loop), to->fd, EV_WRITE | EV_PERSIST, on_writable, to);
-        event_add(&q->event, NULL);
-    }
+    conn_queue_moved(to);
 }
 
 void
@@ -564,9 +414,9 @@ conn_close(struct conn *c)
 {
     if (c->fd < 0)
         return;
-    if (c->queue == NULL && conn_tls(c) != NULL)
+    if (conn_queue(c) == NULL && conn_tls(c) != NULL)
         conn_tls_say_end(c);
-    queue_free(c);
+    conn_queue_free(c);
     event_del(&c->event);
     more_free(c);
     close(c->fd);
@@ -579,8 +429,8 @@ conn_linger(struct conn *c)
     if (c->fd < 0)
         return;
     c->lingering = true;
-    if (c->queue == NULL)
-        say_end(c);
+    if (conn_queue(c) == NULL)
+        conn_say_end(c);
     conn_resume(c);
 }
 
@@ -598,7 +448,7 @@ conn_abort(struct conn *c)
 void
 conn_set_peer(struct conn *c, const struct address *a)
 {
-    struct conn_more *m = more_of(c);
+    struct conn_more *m = conn_more(c);
     m->has_peer = true;
     address_ipv6(a, m->peer);
 }

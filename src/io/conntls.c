@@ -24,8 +24,7 @@ handshake(struct conn *c)
     case TLS_DONE:
         c->connecting = c->more->tls->shaking = false;
         conn_watch(c);
-        if (c->queue != NULL)
-            event_add(&c->queue->event, NULL);
+        conn_queue_start(c);
         if (c->ops->on_connected != NULL)
             c->ops->on_connected(c);
         break;
@@ -169,7 +168,7 @@ gather(const struct conn_piece *ring, unsigned mask, unsigned first, unsigned n,
 int
 conn_tls_flush(struct conn *c)
 {
-    struct conn_queue *q = c->queue;
+    struct conn_queue *q = conn_queue(c);
     char buffer[TLS_RECORD];
     while (q->n > 0) {
         struct str b = gather(q->ring, q->cap - 1, q->first, q->n, 0, buffer);

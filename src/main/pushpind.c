@@ -1,21 +1,19 @@
 /* pushpind.c - builds everything, wires the callbacks, runs, reloads, stops. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/slab.h"
 #include "client/h1server.h"
 #include "conf/config.h"
 #include "conf/routes.h"
-#include "ctl/command.h"
-#include "ctl/control.h"
-#include "ctl/zpub.h"
-#include "io/listener.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "io/watch.h"
 #include "io/zsock.h"
+#include "main/descriptors.h"
+#include "main/doors.h"
 #include "main/numbers.h"
 #include "main/options.h"
 #include "main/ports.h"
+#include "main/trim.h"
 #include "origin/request.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
@@ -28,19 +26,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum {
-    STOP_MS = 4000,          /* for what is under way when we are told to stop */
-    STOP_LOOK_MS = 50,       /* between two looks whether all is done */
-    ROUTES_DELAY_MS = 1000,  /* from a change of the routes file to reading it */
-    ROUTES_POLL_MS = 1000,   /* between two looks at it where inotify does not work */
-    SPARE_DESCRIPTORS = 256, /* for sockets and files that are no client's */
-    TRIM_AFTER = 1000,       /* closed connections after which memory is given back to the system */
-    TRIM_DELAY_MS = 200,     /* and the quiet before that */
-    CONTROL_IDLE_S = 60,
-    CONTROL_HEAD_S = 30
+    STOP_MS = 4000,         /* for what is under way when we are told to stop */
+    STOP_LOOK_MS = 50,      /* between two looks whether all is done */
+    ROUTES_DELAY_MS = 1000, /* from a change of the routes file to reading it */
+    ROUTES_POLL_MS = 1000   /* between two looks at it where inotify does not work */
 };
 
 struct pushpind {
@@ -54,54 +46,19 @@ struct pushpind {
     struct channels *channels;
     struct fanout *fanout;
     struct publish *publish;
-    struct zpub *zpub;
-    struct command *command; /* NULL: not configured */
     struct resolver *resolver;
     struct origin *origin;
     struct wsconns *wsconns;
     struct proxy *proxy;
     struct h1server *clients;
-    struct control *control;
-    struct h1server *publishers;       /* connections to the control port */
-    struct ports *ports;               /* where clients come in */
-    struct listener *control_listener; /* NULL: not configured */
+    struct ports *ports; /* where clients come in */
+    struct doors doors;  /* where publishers do */
     size_t max_clients;
-    unsigned closed; /* clients that have left since memory was given back */
-    struct timer trim;
+    struct trim trim;
     struct timer stop; /* set while stopping */
     uint64_t stop_at;  /* ms; 0: running */
+    bool clients_told; /* that we stop */
 };
-
-/* descriptors */
-
-/* Raise the limit as far as it goes, and say how many clients that allows. */
-static size_t
-raise_descriptors(const struct config *config)
-{
-    size_t clients = (size_t)config->client_maxconn, pool = clients / 10, most;
-    rlim_t want = clients + clients + pool + SPARE_DESCRIPTORS; /* every client may wait for its origin */
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return clients;
-    if (r.rlim_cur < want) {
-        struct rlimit higher = {want, r.rlim_max < want ? want : r.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &higher) == 0) {
-            r = higher;
-        } else {
-            higher = (struct rlimit){r.rlim_max, r.rlim_max};
-            if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &higher) == 0)
-                r = higher;
-        }
-    }
-    most = r.rlim_cur > 2 * SPARE_DESCRIPTORS ? r.rlim_cur - SPARE_DESCRIPTORS : r.rlim_cur / 2;
-    if (most >= clients)
-        log_info("descriptor limit %llu: up to %zu clients (client_maxconn)", (unsigned long long)r.rlim_cur, clients);
-    else
-        log_warn(
-            "descriptor limit %llu: only %zu of %zu clients (client_maxconn); raise it with ulimit -n or LimitNOFILE",
-            (unsigned long long)r.rlim_cur, most, clients);
-    return most < clients ? most : clients;
-}
 
 /* clients */
 
@@ -148,25 +105,11 @@ on_bad_request(void *arg, int status, const char *why, bool in_body, struct buf 
 }
 
 static void
-on_trim(struct timer *t)
-{
-    struct pushpind *p = container_of(t, struct pushpind, trim);
-    if (p->closed > 0) {
-        p->closed = 0;
-        origin_trim(p->origin);
-        loop_timer(p->loop, t, TRIM_DELAY_MS); /* by then what this has closed is freed */
-    } else {
-        slab_trim();
-        malloc_trim(0);
-    }
-}
-
-static void
 on_client_closed(void *arg)
 {
     struct pushpind *p = arg;
-    if (++p->closed >= TRIM_AFTER && p->stop_at == 0)
-        loop_timer(p->loop, &p->trim, TRIM_DELAY_MS);
+    if (p->stop_at == 0)
+        trim_note(&p->trim);
     if (p->stop_at == 0 && p->clients != NULL && count_clients(p) + 1 >= p->max_clients)
         pace_listeners(p);
 }
@@ -186,109 +129,14 @@ open_listeners(struct pushpind *p, struct err *e)
     return p->ports != NULL ? 0 : -1;
 }
 
-/* publishers */
-
-static void
-on_publisher(void *arg, int fd)
-{
-    struct pushpind *p = arg;
-    h1server_accept(p->publishers, fd, NULL);
-}
-
-static void
-on_control_request(void *arg, struct xchg *x)
-{
-    struct pushpind *p = arg;
-    control_request(p->control, x);
-}
-
-static void
-recover_all(void *arg)
-{
-    struct pushpind *p = arg;
-    publish_forget(p->publish);
-    proxy_recover(p->proxy);
-}
-
-static const struct h1server_ops publisher_ops = {on_control_request, control_bad_text, NULL};
-static const struct control_ops control_ops = {recover_all};
-
-static int
-open_control(struct pushpind *p, struct err *e)
-{
-    const struct config *c = p->config;
-    struct h1server_settings settings = {.max_head = (size_t)c->push_in_http_max_headers_size,
-                                         .idle_timeout = CONTROL_IDLE_S,
-                                         .activity_timeout = CONTROL_HEAD_S,
-                                         .allow_no_host = true};
-    struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
-    struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
-    p->control = control_new(p->loop, &control, p->publish, &control_ops, p);
-    p->publishers = h1server_new(p->loop, &settings, &publisher_ops, p);
-    if (c->push_in_http_port < 0)
-        return 0;
-    spec.port = (uint16_t)c->push_in_http_port;
-    p->control_listener = listener_new(p->loop, &spec, on_publisher, p, e);
-    if (p->control_listener == NULL)
-        return -1;
-    log_info("http control server: %s", listener_name(p->control_listener));
-    return 0;
-}
-
-/* commands */
-
-static bool
-connection_exists(void *arg, struct str id)
-{
-    struct pushpind *p = arg;
-    return proxy_connection_exists(p->proxy, id);
-}
-
-static int
-refresh_connection(void *arg, struct str cid)
-{
-    struct pushpind *p = arg;
-    return proxy_refresh_connection(p->proxy, cid);
-}
-
-static void
-refresh_channel(void *arg, struct str channel)
-{
-    struct pushpind *p = arg;
-    proxy_refresh_channel(p->proxy, channel);
-}
-
-static const struct command_ops command_ops = {connection_exists, recover_all, refresh_connection, refresh_channel};
-
-static int
-open_zmq(struct pushpind *p, struct err *e)
-{
-    const struct config *c = p->config;
-    struct zpub_settings zpub = {.pull_spec = c->push_in_spec,
-                                 .sub_specs = c->push_in_sub_specs,
-                                 .sub_connect = c->push_in_sub_connect,
-                                 .ipc_mode = c->ipc_file_mode};
-    struct command_settings command = {
-        .spec = c->command_spec, .ipc_mode = c->ipc_file_mode, .publish_pull = c->push_in_spec};
-    if (!c->push_in_sub_connect && c->push_in_sub_specs.n > 0)
-        command.publish_sub = c->push_in_sub_specs.at[0];
-    p->zpub = zpub_new(p->loop, p->zcontext, &zpub, p->publish, e);
-    if (p->zpub == NULL)
-        return -1;
-    if (*c->command_spec == '\0')
-        return 0;
-    p->command = command_new(p->loop, p->zcontext, &command, &command_ops, p, p->publish, e);
-    return p->command != NULL ? 0 : -1;
-}
-
 /* channels */
 
 static void
 on_first(void *arg, struct str name)
 {
     struct pushpind *p = arg;
-    if (p->zpub != NULL)
-        zpub_subscribe(p->zpub, name);
+    if (p->doors.zpub != NULL)
+        zpub_subscribe(p->doors.zpub, name);
 }
 
 static void
@@ -297,8 +145,8 @@ on_last(void *arg, struct channel *ch)
     struct pushpind *p = arg;
     publish_channel_gone(p->publish, ch);
     stats_sub_gone(p->numbers.stats, &ch->counted);
-    if (p->zpub != NULL)
-        zpub_unsubscribe(p->zpub, ch->node.key);
+    if (p->doors.zpub != NULL)
+        zpub_unsubscribe(p->doors.zpub, ch->node.key);
 }
 
 static void
@@ -319,10 +167,7 @@ static void
 on_full(void *arg, bool full)
 {
     struct pushpind *p = arg;
-    if (p->zpub != NULL)
-        zpub_pause(p->zpub, full);
-    if (p->control != NULL)
-        control_pause(p->control, full);
+    doors_pause(&p->doors, full);
 }
 
 static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
@@ -352,7 +197,8 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .connect_timeout = (unsigned)c->origin_connect_timeout,
                                        .response_timeout = (unsigned)c->origin_response_timeout,
                                        .activity_timeout = (unsigned)c->activity_timeout,
-                                       .max_idle = (unsigned)c->client_maxconn / 10 + 1};
+                                       .max_idle = (unsigned)c->client_maxconn / 10 + 1,
+                                       .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
     struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
                                   .ping_interval = (unsigned)c->websocket_ping_interval,
                                   .on_closed = on_client_closed,
@@ -363,6 +209,9 @@ build_proxy(struct pushpind *p, struct err *e)
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
+    trim_init(&p->trim, p->loop, p->origin);
+    p->doors =
+        (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
     proxy_set_stats(p->proxy, p->numbers.stats);
     return 0;
@@ -401,24 +250,29 @@ build_routes(struct pushpind *p, unsigned *skipped)
 /* signals */
 
 static void
+tell_clients(struct pushpind *p)
+{
+    p->clients_told = true;
+    h1server_shutdown(p->clients);
+    proxy_shutdown(p->proxy);
+}
+
+static void
 on_stop_timer(struct timer *t)
 {
     struct pushpind *p = container_of(t, struct pushpind, stop);
-    size_t open = h1server_count(p->clients) + h1server_count(p->publishers) + wsconns_count(p->wsconns);
+    size_t open;
+    if (!p->clients_told && fanout_busy(p->fanout) && clock_now() + STOP_MS / 2 < p->stop_at) {
+        loop_timer(p->loop, t, 0); /* what was published before is delivered first */
+        return;
+    }
+    if (!p->clients_told)
+        tell_clients(p);
+    open = h1server_count(p->clients) + doors_count(&p->doors) + wsconns_count(p->wsconns);
     if ((open == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
         loop_stop(p->loop);
     else
         loop_timer(p->loop, t, STOP_LOOK_MS);
-}
-
-static void
-free_listeners(struct pushpind *p)
-{
-    if (p->ports != NULL)
-        ports_close(p->ports);
-    if (p->control_listener != NULL)
-        listener_free(p->control_listener);
-    p->control_listener = NULL;
 }
 
 static void
@@ -432,11 +286,11 @@ on_stop(int signo, void *arg)
     }
     log_info("stopping...");
     p->stop_at = clock_now() + STOP_MS;
-    free_listeners(p);
-    h1server_shutdown(p->publishers);
+    ports_close(p->ports);
+    doors_stop(&p->doors);
     numbers_stop(&p->numbers);
-    h1server_shutdown(p->clients);
-    proxy_shutdown(p->proxy);
+    if (!fanout_busy(p->fanout))
+        tell_clients(p);
     timer_init(&p->stop, on_stop_timer);
     loop_timer(p->loop, &p->stop, 0);
 }
@@ -490,19 +344,18 @@ start(struct pushpind *p, struct err *e)
     if (make_directory(p->config->rundir, e) != 0)
         return -1;
     p->loop = loop_new();
-    timer_init(&p->trim, on_trim);
     /* before a port is open: who finds it open may send one */
     loop_on_signal(p->loop, SIGTERM, on_stop, p);
     loop_on_signal(p->loop, SIGINT, on_stop, p);
     loop_on_signal(p->loop, SIGHUP, on_reload, p);
-    p->max_clients = raise_descriptors(p->config);
+    p->max_clients = descriptors_raise(p->config);
     build_routes(p, NULL);
     p->zcontext = zsock_context_new();
     if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
         return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || open_control(p, e) != 0 ||
-        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || open_zmq(p, e) != 0)
+    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || doors_open_control(&p->doors, e) != 0 ||
+        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || doors_open_zmq(&p->doors, p->zcontext, e) != 0)
         return -1;
     return 0;
 }
@@ -511,21 +364,16 @@ start(struct pushpind *p, struct err *e)
 static void
 end(struct pushpind *p)
 {
-    if (p->loop != NULL) {
+    if (p->loop != NULL)
         loop_timer_stop(p->loop, &p->stop);
-        loop_timer_stop(p->loop, &p->trim);
-    }
-    free_listeners(p);
+    trim_stop(&p->trim);
+    if (p->ports != NULL)
+        ports_close(p->ports);
     if (p->clients != NULL)
         h1server_free(p->clients);
     if (p->ports != NULL)
         ports_free(p->ports);
-    if (p->publishers != NULL)
-        h1server_free(p->publishers);
-    if (p->control != NULL)
-        control_free(p->control);
-    if (p->command != NULL)
-        command_free(p->command);
+    doors_close(&p->doors);
     if (p->wsconns != NULL)
         wsconns_free(p->wsconns);
     if (p->proxy != NULL)
@@ -538,8 +386,6 @@ end(struct pushpind *p)
         fanout_free(p->fanout);
     if (p->channels != NULL)
         channels_free(p->channels);
-    if (p->zpub != NULL)
-        zpub_free(p->zpub);
     if (p->publish != NULL)
         publish_free(p->publish);
     numbers_close(&p->numbers);

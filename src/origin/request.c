@@ -1,113 +1,15 @@
-#include "origin/request.h"
+#include "origin/requestbase.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "io/resolver.h"
-#include "io/tls.h"
-#include "origin/failures.h"
-#include "origin/pool.h"
 #include "origin/testorigin.h"
-
-#include <errno.h>
 
 enum {
     QUEUE_MAX = 65536,     /* bytes of a request's body that wait for the origin */
-    DESCRIPTOR_MS = 100,   /* between two looks whether there is a descriptor again */
     TEST_BODY_MAX = 100000 /* bytes of a request's body that the test target takes */
 };
 
-struct origin {
-    struct loop *loop; /* borrowed */
-    struct origin_settings settings;
-    struct resolver *resolver; /* borrowed */
-    struct stats *stats;       /* borrowed; NULL: nothing is counted */
-    struct pool *pool;         /* owned */
-    struct tls_client *tls;    /* owned */
-    struct failures failures;  /* by failure_key() */
-    struct buf head, key;      /* for composing requests and keys */
-};
-
-struct request {
-    struct origin *origin; /* borrowed */
-    const struct request_spec *spec;
-    const struct request_ops *ops;
-    void *user;
-    struct target *target;          /* being asked; in spec->targets */
-    uint64_t tried;                 /* bits of the targets that were tried */
-    struct h1client *client;        /* owned while the request is under way */
-    struct resolver_lookup *lookup; /* owned; while a name is looked up */
-    struct address *addresses;      /* of the target; owned */
-    unsigned n_addresses, next_address;
-    struct timer timer;           /* connecting, then waiting for the answer */
-    struct task task;             /* begins the request; tells of a failure; answers for the test target */
-    enum request_failure failure; /* of the last target */
-    char why[160];
-    uint64_t active_at;   /* ms */
-    uint64_t sent_at;     /* us */
-    uint64_t waits_until; /* ms; for a descriptor; 0: there was one */
-    bool waiting;         /* for a descriptor */
-    bool sent;            /* bytes of the request have been sent to this target */
-    bool retried;         /* a stale connection has been replaced */
-    bool answered;        /* on_head() was called */
-    bool paused;
-    bool over;
-};
-
 static void set_timer(struct request *r);
-static void next_target(struct request *r);
-static void connect_next(struct request *r);
-static void connect_target(struct request *r);
-static void send_request(struct request *r);
-
-/* targets */
-
-/* The name that a target with TLS goes by: the host of the URI without its port. */
-static struct str
-server_name(const struct request *r, const struct target *t)
-{
-    struct str host = t->as_host != NULL ? str_c(t->as_host) : r->spec->host;
-    ptrdiff_t end;
-    if (t->trust_connect_host && t->host != NULL)
-        return str_c(t->host);
-    if (str_starts(host, STR("["))) {
-        end = str_chr(host, ']');
-        return str_sub(host, 1, end > 0 ? (size_t)end - 1 : 0);
-    }
-    end = str_chr(host, ':');
-    return end < 0 ? host : str_sub(host, 0, (size_t)end);
-}
-
-/* What a connection has to be the same in to be used instead of a new one to the target. Those to targets that may not
- * be private are kept apart: nobody has looked at the addresses of others. Gone with the next call. */
-static struct str
-pool_key(struct request *r)
-{
-    const struct target *t = r->target;
-    struct buf *b = &r->origin->key;
-    struct str name;
-    if (!t->ssl && !t->untrusted)
-        return str_c(t->text);
-    b->len = 0;
-    if (t->untrusted)
-        buf_adds(b, STR("untrusted "));
-    if (t->ssl) {
-        name = server_name(r, t);
-        buf_addf(b, "%s %.*s ", t->insecure ? "tls-insecure" : "tls", STR_ARG(name));
-        str_lower(b->ptr, b->len);
-    }
-    buf_adds(b, str_c(t->text));
-    return buf_str(b);
-}
-
-/* The same for failures. Whoever asks must not be able to make up names for them. */
-static struct str
-failure_key(struct request *r, const struct target *t)
-{
-    struct buf *b = &r->origin->key;
-    b->len = 0;
-    buf_addf(b, "%d%d %s", t->ssl, t->insecure, t->text);
-    return buf_str(b);
-}
 
 /* ending */
 
@@ -145,8 +47,8 @@ count(const struct request *r, enum stats_counter what, uint64_t n)
     stats_add(r->origin->stats, r->spec->group, what, n);
 }
 
-static void
-fail(struct request *r, enum request_failure why, const char *text)
+void
+request_fail(struct request *r, enum request_failure why, const char *text)
 {
     if (r->over)
         return;
@@ -169,40 +71,6 @@ request_upgrade(struct request *r, struct conn *to, const struct conn_ops *ops, 
     finish(r);
 }
 
-/* All targets failed before the request was sent: say which, or the one cause. */
-static void
-fail_unsent(struct request *r)
-{
-    struct buf text = BUF_INIT(1024);
-    if (r->spec->n_targets == 1 && r->failure != REQUEST_UNREACHABLE) {
-        fail(r, r->failure, r->why);
-        return;
-    }
-    buf_adds(&text, STR("Unable to connect to any targets. Tried: "));
-    for (unsigned i = 0; i < r->spec->n_targets; i++)
-        buf_addf(&text, "%s%s", i > 0 ? ", " : "", r->spec->targets[i].text);
-    if (buf_addc(&text, '\0') != 0)
-        text.ptr[text.len - 1] = '\0';
-    fail(r, r->failure, text.ptr);
-    buf_clear(&text);
-}
-
-static void
-target_failed(struct request *r, enum request_failure failure, const char *why)
-{
-    loop_timer_stop(r->origin->loop, &r->timer);
-    if (r->client != NULL)
-        h1client_close(r->client);
-    r->client = NULL;
-    r->failure = failure;
-    if (why != r->why)
-        snprintf(r->why, sizeof r->why, "%s", why);
-    if (failure != REQUEST_BLOCKED && /* that depends on the route, not on the target alone */
-        !failures_note(&r->origin->failures, failure_key(r, r->target)))
-        log_info("target %s failed: %s", r->target->text, r->why);
-    next_target(r);
-}
-
 /* what the connection says */
 
 static void
@@ -210,7 +78,7 @@ on_connected(void *user)
 {
     struct request *r = user;
     loop_timer_stop(r->origin->loop, &r->timer);
-    send_request(r);
+    request_go(r);
 }
 
 static void
@@ -241,15 +109,15 @@ on_end(void *user)
     bool all_sent = r->spec->body->complete && conn_queued(&c->conn) == 0;
     r->client = NULL;
     if (c->reused && all_sent)
-        pool_put(r->origin->pool, pool_key(r), c);
+        pool_put(r->origin->pool, targets_pool_key(r), c);
     else
         h1client_close(c);
     finish(r);
     r->ops->on_end(r);
 }
 
-static bool
-idempotent(struct str method)
+bool
+request_idempotent(struct str method)
 {
     static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
     for (size_t i = 0; i < countof(methods); i++)
@@ -267,18 +135,18 @@ on_broken(void *user, bool no_answer, const char *why)
     snprintf(r->why, sizeof r->why, "%s", why);
     if (!r->sent) {
         h1client_close(c);
-        connect_next(r);
+        targets_connect_next(r);
         return;
     }
-    if (c->reused && no_answer && !r->retried && idempotent(r->spec->method) && !r->spec->body->overflow) {
+    if (c->reused && no_answer && !r->retried && request_idempotent(r->spec->method) && !r->spec->body->overflow) {
         r->retried = true;
         loop_timer_stop(r->origin->loop, &r->timer);
         h1client_close(c);
         r->sent = false;
-        connect_target(r);
+        targets_connect(r);
         return;
     }
-    fail(r, r->answered ? REQUEST_CUT : REQUEST_LOST, r->why);
+    request_fail(r, r->answered ? REQUEST_CUT : REQUEST_LOST, r->why);
 }
 
 static void
@@ -289,7 +157,7 @@ on_drained(void *user)
     r->ops->on_ready(r);
 }
 
-static const struct h1client_ops client_ops = {on_connected, on_head, on_body, on_end, on_broken, on_drained};
+const struct h1client_ops request_client_ops = {on_connected, on_head, on_body, on_end, on_broken, on_drained};
 
 /* sending */
 
@@ -375,7 +243,7 @@ on_timer(struct timer *t)
     uint64_t limit, quiet;
     if (r->waiting) {
         r->waiting = false;
-        connect_next(r);
+        targets_connect_next(r);
         return;
     }
     if (r->client != NULL && r->client->conn.connecting) {
@@ -383,7 +251,7 @@ on_timer(struct timer *t)
         r->client = NULL;
         snprintf(r->why, sizeof r->why, "%s timed out", r->target->ssl ? "connection or TLS handshake" : "connection");
         r->failure = REQUEST_TIMEOUT;
-        connect_next(r);
+        targets_connect_next(r);
         return;
     }
     if (conn_moved(&r->client->conn))
@@ -393,14 +261,14 @@ on_timer(struct timer *t)
     if (limit == 0)
         return;
     if (quiet >= limit)
-        fail(r, REQUEST_TIMEOUT, "no response in time");
+        request_fail(r, REQUEST_TIMEOUT, "no response in time");
     else
         loop_timer(r->origin->loop, t, limit - quiet);
 }
 
 /* The connection is there: everything that has come of the request goes out. */
-static void
-send_request(struct request *r)
+void
+request_go(struct request *r)
 {
     struct origin *o = r->origin;
     r->sent = true;
@@ -448,145 +316,10 @@ request_pause(struct request *r, bool pause)
         conn_resume(&r->client->conn);
 }
 
-/* connecting */
+/* beginning */
 
-/* No descriptor is left: others give theirs back soon. false: we have waited long enough. */
-static bool
-wait_for_descriptor(struct request *r)
-{
-    struct origin *o = r->origin;
-    int error = errno;
-    pool_shed(o->pool);
-    if (r->waits_until == 0)
-        r->waits_until = clock_now() + (uint64_t)o->settings.connect_timeout * 1000;
-    r->waiting = clock_now() < r->waits_until;
-    if (r->waiting)
-        loop_timer(o->loop, &r->timer, DESCRIPTOR_MS);
-    errno = error;
-    return r->waiting;
-}
-
-static struct tls *
-start_tls(struct request *r, struct err *e)
-{
-    const struct target *t = r->target;
-    return tls_connect(r->origin->tls, server_name(r, t), t->insecure, str_c(t->text), e);
-}
-
-static void
-connect_next(struct request *r)
-{
-    struct origin *o = r->origin;
-    while (r->next_address < r->n_addresses) {
-        const struct address *a = &r->addresses[r->next_address++];
-        struct tls *tls = NULL;
-        struct err e;
-        if (r->target->ssl && (tls = start_tls(r, &e)) == NULL) {
-            snprintf(r->why, sizeof r->why, "TLS handshake failed: %.100s", e.text);
-            break;
-        }
-        r->client = h1client_new(o->loop, a, tls, o->settings.max_head, &client_ops, r);
-        if (r->client == NULL && (errno == EMFILE || errno == ENFILE) && wait_for_descriptor(r)) {
-            r->next_address--;
-            return;
-        }
-        if (r->client != NULL) {
-            loop_timer(o->loop, &r->timer, (uint64_t)o->settings.connect_timeout * 1000);
-            return;
-        }
-        snprintf(r->why, sizeof r->why, "%s", strerror(errno));
-    }
-    target_failed(r, r->failure, r->why[0] != '\0' ? r->why : "cannot connect");
-}
-
-static void
-have_addresses(struct request *r, const struct address *addresses, unsigned n)
-{
-    unsigned kept = 0;
-    r->addresses = mem_realloc(r->addresses, n * sizeof *r->addresses);
-    for (unsigned i = 0; i < n; i++)
-        if (!r->target->untrusted || !address_is_private(&addresses[i]))
-            r->addresses[kept++] = addresses[i];
-    if (n > 0 && kept == 0) {
-        target_failed(r, REQUEST_BLOCKED, "Error: Origin host/IP blocked.");
-        return;
-    }
-    r->n_addresses = kept;
-    r->next_address = 0;
-    connect_next(r);
-}
-
-static void
-on_lookup(const struct address *addresses, unsigned n, const char *why, void *arg)
-{
-    struct request *r = arg;
-    char text[160];
-    (void)why;
-    r->lookup = NULL;
-    if (n > 0) {
-        have_addresses(r, addresses, n);
-        return;
-    }
-    snprintf(text, sizeof text, "DNS lookup failed for %s", r->target->host);
-    target_failed(r, REQUEST_NO_NAME, text);
-}
-
-static void
-connect_target(struct request *r)
-{
-    struct origin *o = r->origin;
-    struct target *t = r->target;
-    struct address a;
-    if (t->kind == TARGET_UNIX) {
-        if (!address_unix(str_c(t->path), &a))
-            target_failed(r, REQUEST_UNREACHABLE, "path of the Unix socket is too long");
-        else
-            have_addresses(r, &a, 1);
-    } else if (address_literal(str_c(t->host), t->port, &a)) {
-        have_addresses(r, &a, 1);
-    } else {
-        r->lookup = resolver_find(o->resolver, str_c(t->host), t->port, on_lookup, r);
-    }
-}
-
-static bool
-take_pooled(struct request *r)
-{
-    struct h1client *c;
-    if (r->spec->upgrade)
-        return false; /* what is pooled may be stale, and this cannot be sent twice */
-    while ((c = pool_take(r->origin->pool, pool_key(r), &client_ops, r)) != NULL) {
-        bool silent = !conn_input_came(&c->conn);
-        if (silent && (idempotent(r->spec->method) || !conn_has_input(&c->conn))) {
-            r->client = c;
-            return true;
-        }
-        h1client_close(c); /* gone, or it says what nobody asked for: that must not be taken for our answer */
-    }
-    return false;
-}
-
-/* choosing */
-
-/* The first target that was not tried yet, those that failed lately last; NULL when there is none. */
-static struct target *
-choose(struct request *r)
-{
-    struct target *late = NULL;
-    for (unsigned i = 0; i < r->spec->n_targets && i < 64; i++) {
-        struct target *t = &r->spec->targets[i];
-        if (r->tried & (uint64_t)1 << i)
-            continue;
-        if (r->spec->n_targets == 1 || !failures_has(&r->origin->failures, failure_key(r, t)))
-            return t;
-        if (late == NULL)
-            late = t;
-    }
-    return late;
-}
-
-static void
-answer_test(struct request *r)
+void
+request_answer_test(struct request *r)
 {
     const struct request_body *body = r->spec->body;
     struct http1_head head;
@@ -602,7 +335,7 @@ answer_test(struct request *r)
         text = testorigin_upgrade(str_from(r->spec->path, r->spec->test_prefix), &head);
     else
         text = testorigin_answer(str_from(r->spec->path, r->spec->test_prefix),
-                                 body->overflow || body->kept.len > TEST_BODY_MAX, &head);
+                                 body->overflow || body->kept.len > TEST_BODY_MAX, buf_str(&r->origin->demo), &head);
     r->ops->on_head(r, &head);
     if (!r->over && text.len > 0 && !str_eq(r->spec->method, STR("HEAD")))
         r->ops->on_body(r, text);
@@ -614,35 +347,13 @@ answer_test(struct request *r)
 }
 
 static void
-next_target(struct request *r)
-{
-    r->target = choose(r);
-    if (r->target == NULL) {
-        r->target = &r->spec->targets[r->spec->n_targets - 1];
-        fail_unsent(r);
-        return;
-    }
-    r->tried |= (uint64_t)1 << (r->target - r->spec->targets);
-    r->failure = REQUEST_UNREACHABLE;
-    r->why[0] = '\0';
-    if (r->target->kind == TARGET_TEST) {
-        answer_test(r);
-        return;
-    }
-    if (take_pooled(r))
-        send_request(r);
-    else
-        connect_target(r);
-}
-
-static void
 on_task(struct task *t)
 {
     struct request *r = container_of(t, struct request, task);
     if (r->target != NULL && r->target->kind == TARGET_TEST)
-        answer_test(r);
+        request_answer_test(r);
     else
-        next_target(r);
+        targets_next(r);
 }
 
 /* The usual case costs no further turn of the loop: a whole request, and an idle connection to the first target. */
@@ -651,10 +362,10 @@ send_at_once(struct request *r)
 {
     if (!r->spec->body->complete)
         return false;
-    r->target = choose(r);
-    if (r->target->kind != TARGET_TEST && take_pooled(r)) {
+    r->target = targets_choose(r);
+    if (r->target->kind != TARGET_TEST && targets_take_pooled(r)) {
         r->tried |= (uint64_t)1 << (r->target - r->spec->targets);
-        send_request(r);
+        request_go(r);
         return true;
     }
     r->target = NULL;
@@ -692,48 +403,4 @@ const struct target *
 request_target(const struct request *r)
 {
     return r->target;
-}
-
-struct origin *
-origin_new(struct loop *l, const struct origin_settings *settings, struct resolver *resolver)
-{
-    struct origin *o = mem_zalloc(sizeof *o);
-    o->loop = l;
-    o->settings = *settings;
-    o->resolver = resolver;
-    o->pool = pool_new(l, settings->max_idle);
-    o->tls = tls_client_new();
-    failures_init(&o->failures);
-    buf_init(&o->head, 1 << 24);
-    buf_init(&o->key, 1 << 24);
-    return o;
-}
-
-void
-origin_set_stats(struct origin *o, struct stats *s)
-{
-    o->stats = s;
-}
-
-void
-origin_trim(struct origin *o)
-{
-    pool_trim(o->pool);
-}
-
-void
-origin_shed(struct origin *o)
-{
-    pool_shed(o->pool);
-}
-
-void
-origin_free(struct origin *o)
-{
-    pool_free(o->pool);
-    failures_clear(&o->failures);
-    buf_clear(&o->head);
-    buf_clear(&o->key);
-    tls_client_free(o->tls);
-    mem_free(o);
 }

@@ -3,14 +3,20 @@
 #include "proto/uri.h"
 
 static struct str
-answer(struct http1_head *head, int status, struct str body)
+answer_as(struct http1_head *head, int status, struct str type, struct str body)
 {
     head->status = status;
     head->reason = http_reason(status);
-    headers_add(&head->headers, STR("Content-Type"), STR("text/plain"));
+    headers_add(&head->headers, STR("Content-Type"), type);
     head->framing = HTTP1_LENGTH;
     head->length = body.len;
     return body;
+}
+
+static struct str
+answer(struct http1_head *head, int status, struct str body)
+{
+    return answer_as(head, status, STR("text/plain"), body);
 }
 
 static void
@@ -65,7 +71,7 @@ testorigin_upgrade(struct str path, struct http1_head *head)
 }
 
 struct str
-testorigin_answer(struct str path, bool too_large, struct http1_head *head)
+testorigin_answer(struct str path, bool too_large, struct str demo, struct http1_head *head)
 {
     struct str query, body;
     path = begin(path, &query, head);
@@ -82,6 +88,15 @@ testorigin_answer(struct str path, bool too_large, struct http1_head *head)
         body = answer(head, 200, STR("[stream opened]\n"));
         hold(head, STR("stream"), query);
         return body;
+    }
+    if (str_eq(path, STR("/sse"))) {
+        body = answer_as(head, 200, STR("text/event-stream"), STR("data: [stream opened]\n\n"));
+        hold(head, STR("stream"), query);
+        return body;
+    }
+    if (str_eq(path, STR("/demo"))) {
+        headers_add(&head->headers, STR("Cache-Control"), STR("no-cache"));
+        return answer_as(head, 200, STR("text/html; charset=utf-8"), demo);
     }
     return answer(head, 404, STR("no such test resource\n"));
 }

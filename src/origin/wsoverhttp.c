@@ -1,76 +1,6 @@
-#include "origin/wsoverhttp.h"
+#include "origin/wsoverhttpbase.h"
 
-#include "base/log.h"
-#include "base/uuid.h"
-#include "origin/wsqueue.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-enum {
-    MESSAGE_MAX = 200000, /* bytes of a client's message */
-    QUEUE_MAX = 1000000,  /* bytes of all that waits, which an origin that takes nothing could make grow */
-    ANSWER_MAX = 1000000, /* bytes of a response */
-    KEEP_ALIVE_MIN = 20,  /* s */
-    RETRIES = 5,
-    META_MAX = 64, /* items, and bytes of one */
-    META_BYTES = 8192
-};
-
-enum state { OPENING, REJECTED, IDLE, ASKING, RETRY, OVER };
-
-struct wsoverhttps {
-    struct loop *loop;     /* borrowed */
-    struct origin *origin; /* borrowed */
-    struct list all;       /* of wsoverhttp; owned */
-    unsigned left, max_left;
-};
-
-struct wsoverhttp {
-    struct ws ws;
-    struct loop *loop;       /* borrowed */
-    struct wsoverhttps *set; /* borrowed */
-    struct list_node in_set; /* set->all */
-    struct route *route;     /* reference held */
-    const struct wsoverhttp_ops *ops;
-    void *user; /* until the handshake is over */
-    struct header (*sign)(void *arg, const struct route *route);
-    void *sign_arg;
-    uint8_t state;   /* enum state */
-    unsigned group;  /* of stats */
-    uint8_t retries; /* of the present request */
-    uint8_t partial_opcode;
-    bool paused : 1;     /* the user wants no more for now */
-    bool left : 1;       /* there is no user any more: what waits goes out, then this is over */
-    bool disconnect : 1; /* the origin is to hear that the client has gone */
-    bool refresh : 1;    /* ask even when nothing waits */
-    bool refused : 1;    /* the response's head is none that we can take */
-    bool again : 1;      /* it says that the gateway's backend is away for the moment */
-    int keep_alive;      /* s; 0: none */
-    struct timer timer;  /* keep-alive, or until a retry */
-    struct wsqueue queue;
-    struct buf partial;  /* a message of the user that is not complete */
-    struct headers base; /* owned copies; of every request */
-    struct headers meta; /* Meta-*, as the origin has set them */
-    char *path, *host;   /* owned */
-    size_t path_len, host_len;
-    char id[UUID_SIZE];
-    struct exchange_data *now; /* owned; what only a request under way needs */
-};
-
-/* One request. */
-struct exchange_data {
-    struct request *request; /* NULL when it is over */
-    struct request_spec spec;
-    struct request_body body;
-    struct headers headers;
-    struct http1_head *head; /* of the response; the request's */
-    struct buf answer;
-    bool with_disconnect;
-};
-
-static void kick(struct wsoverhttp *w);
-static void ask(struct wsoverhttp *w);
+enum { MESSAGE_MAX = 200000 }; /* bytes of a client's message */
 
 static struct wsoverhttp *
 of_ws(const struct ws *w)
@@ -81,41 +11,26 @@ of_ws(const struct ws *w)
 /* ending */
 
 static void
-drop_now(struct wsoverhttp *w)
-{
-    struct exchange_data *x = w->now;
-    w->now = NULL;
-    if (x == NULL)
-        return;
-    if (x->request != NULL)
-        request_cancel(x->request);
-    headers_clear(&x->headers);
-    buf_clear(&x->body.kept);
-    buf_clear(&x->answer);
-    loop_reap(w->loop, x, mem_free); /* the request still looks at its spec in this turn */
-}
-
-static void
 wsoverhttp_free(void *ptr)
 {
     struct wsoverhttp *w = ptr;
     wsqueue_clear(&w->queue);
     buf_clear(&w->partial);
     headers_clear(&w->base);
-    headers_clear(&w->meta);
+    wsterms_clear(&w->terms);
     mem_free(w->path);
     mem_free(w->host);
     route_unref(w->route);
     mem_free(w);
 }
 
-static void
-end(struct wsoverhttp *w)
+void
+wsoverhttp_end(struct wsoverhttp *w)
 {
-    if (w->state == OVER)
+    if (w->state == WOH_OVER)
         return;
-    w->state = OVER;
-    drop_now(w);
+    w->state = WOH_OVER;
+    wsround_drop(w);
     loop_timer_stop(w->loop, &w->timer);
     list_remove(&w->set->all, &w->in_set);
     if (w->left)
@@ -123,458 +38,61 @@ end(struct wsoverhttp *w)
     loop_reap(w->loop, w, wsoverhttp_free);
 }
 
-/* Nobody is joined any more; what is to be said goes out in the background. */
-static void
-leave(struct wsoverhttp *w)
+void
+wsoverhttp_user_left(struct wsoverhttp *w)
 {
     w->ws.user_ops = NULL;
     if (w->left)
         return;
     w->left = true;
     if (w->set->left++ >= w->set->max_left)
-        end(w);
+        wsoverhttp_end(w);
 }
 
-/* It cannot go on. */
-static void
-fail(struct wsoverhttp *w, const char *why)
+void
+wsoverhttp_fail(struct wsoverhttp *w, const char *why)
 {
     const struct ws_user_ops *ops = w->ws.user_ops;
     w->ws.user_ops = NULL;
-    end(w);
+    wsoverhttp_end(w);
     if (ops != NULL)
         ops->on_gone(&w->ws, why);
 }
 
-static void
-fail_open(struct wsoverhttp *w, enum request_failure why, const char *text)
+void
+wsoverhttp_fail_open(struct wsoverhttp *w, enum request_failure why, const char *text)
 {
     bool left = w->left;
-    end(w);
+    wsoverhttp_end(w);
     if (!left)
         w->ops->on_fail(w->user, why, text);
 }
 
-/* the request */
-
-static void
-put_headers(struct wsoverhttp *w, struct headers *out)
-{
-    char number[24];
-    struct header signature = {{NULL, 0}, {NULL, 0}};
-    for (unsigned i = 0; i < w->base.n; i++)
-        headers_view(out, w->base.at[i].name, w->base.at[i].value);
-    if (w->sign != NULL)
-        signature = w->sign(w->sign_arg, w->route);
-    if (signature.value.ptr != NULL)
-        headers_add(out, signature.name, signature.value);
-    headers_view(out, STR("Accept"), STR("application/websocket-events"));
-    headers_view(out, STR("Connection-Id"), str_of(w->id, UUID_SIZE - 1));
-    headers_view(out, STR("Content-Type"), STR("application/websocket-events"));
-    if (w->queue.replayed > 0)
-        headers_add(out, STR("Content-Bytes-Replayed"),
-                    str_of(number, (size_t)snprintf(number, sizeof number, "%zu", w->queue.replayed)));
-    for (unsigned i = 0; i < w->meta.n; i++)
-        headers_view(out, w->meta.at[i].name, w->meta.at[i].value);
-}
-
-static void
-put_body(struct wsoverhttp *w, struct exchange_data *x)
-{
-    struct buf *b = &x->body.kept;
-    const struct target *t = &w->route->targets[0];
-    buf_init(b, 2 * QUEUE_MAX);
-    if (w->state == OPENING) {
-        wsevents_put(b, WSEVENT_OPEN, STR(""));
-    } else {
-        wsqueue_offer(&w->queue, t->one_event, b);
-        x->with_disconnect = w->disconnect && w->queue.offered_last && !(t->one_event && w->queue.offered > 0);
-        if (x->with_disconnect)
-            wsevents_put(b, WSEVENT_DISCONNECT, STR(""));
-    }
-    x->body.total = b->len;
-    x->body.length = (int64_t)b->len;
-    x->body.complete = true;
-}
-
-static void on_head(struct request *r, struct http1_head *head);
-static void on_body(struct request *r, struct str piece);
-static void on_end(struct request *r);
-static void on_fail(struct request *r, enum request_failure why, const char *text);
-
-static void
-on_ready(struct request *r)
-{
-    (void)r;
-}
-
-static const struct request_ops request_ops = {on_head, on_body, on_end, on_fail, on_ready};
-
-static void
-ask(struct wsoverhttp *w)
-{
-    struct exchange_data *x = w->now = mem_zalloc(sizeof *x);
-    loop_timer_stop(w->loop, &w->timer);
-    if (w->state != OPENING)
-        w->state = ASKING;
-    w->refresh = false;
-    headers_init(&x->headers);
-    buf_init(&x->answer, ANSWER_MAX);
-    put_headers(w, &x->headers);
-    put_body(w, x);
-    x->spec = (struct request_spec){.method = STR("POST"),
-                                    .path = str_of(w->path, w->path_len),
-                                    .host = str_of(w->host, w->host_len),
-                                    .headers = &x->headers,
-                                    .body = &x->body,
-                                    .targets = w->route->targets,
-                                    .n_targets = w->route->n_targets,
-                                    .group = w->group};
-    x->request = request_new(w->set->origin, &x->spec, &request_ops, w);
-}
-
-/* Ask, when there is something to say and nothing is under way. */
-static void
-kick(struct wsoverhttp *w)
-{
-    if (w->state != IDLE)
-        return;
-    if (w->left && wsqueue_empty(&w->queue) && !w->disconnect) {
-        end(w);
-        return;
-    }
-    if (w->paused && !w->left)
-        return;
-    if (w->refresh || w->disconnect || (!wsqueue_empty(&w->queue) && (!w->queue.held_back || w->left)))
-        ask(w);
-}
-
-/* the response */
-
-static bool
-is_events(const struct headers *h)
-{
-    struct str type = headers_get(h, STR("Content-Type"));
-    ptrdiff_t at = str_chr(type, ';');
-    return str_ieq(str_trim(at < 0 ? type : str_sub(type, 0, (size_t)at)), STR("application/websocket-events"));
-}
-
-static void
-on_head(struct request *r, struct http1_head *head)
-{
-    struct wsoverhttp *w = request_user(r);
-    bool good = head->status == 200 && is_events(&head->headers);
-    w->now->head = head;
-    w->refused = !good;
-    w->again = head->status >= 502 && head->status <= 504;
-    if (good || w->state != OPENING)
-        return;
-    w->state = REJECTED;
-    if (w->left)
-        end(w);
-    else
-        w->ops->on_head(w->user, head);
-}
-
-static void
-refuse_answer(struct wsoverhttp *w)
-{
-    if (w->state == OPENING)
-        fail_open(w, REQUEST_LOST, "response too large");
-    else
-        fail(w, "response too large");
-}
-
-static void
-on_body(struct request *r, struct str piece)
-{
-    struct wsoverhttp *w = request_user(r);
-    if (w->state == REJECTED)
-        w->ops->on_body(w->user, piece);
-    else if (!w->refused && buf_adds(&w->now->answer, piece) != 0)
-        refuse_answer(w);
-}
-
-static void
-set_meta(struct wsoverhttp *w, struct str name, struct str value)
-{
-    struct buf whole = BUF_INIT(META_BYTES);
-    buf_adds(&whole, STR("Meta-"));
-    if (buf_adds(&whole, name) == 0 && value.len < META_BYTES) {
-        headers_remove(&w->meta, buf_str(&whole));
-        if (value.len > 0 && w->meta.n < META_MAX)
-            headers_add(&w->meta, buf_str(&whole), value);
-    }
-    buf_clear(&whole);
-}
-
-static void
-set_keep_alive(struct wsoverhttp *w, struct str value)
-{
-    int64_t seconds = 0;
-    if (str_i64(value, &seconds) != 0 || seconds <= 0) {
-        w->keep_alive = 0;
-        return;
-    }
-    if (seconds < KEEP_ALIVE_MIN) {
-        log_info("Keep-Alive-Interval %lld of %s is below the minimum, using %d", (long long)seconds,
-                 w->route->targets[0].text, KEEP_ALIVE_MIN);
-        seconds = KEEP_ALIVE_MIN;
-    }
-    w->keep_alive = seconds > 86400 ? 86400 : (int)seconds;
-}
-
-static void
-read_headers(struct wsoverhttp *w, const struct headers *h)
-{
-    static const struct str set_meta_prefix = {"Set-Meta-", 9};
-    struct str interval = headers_get(h, STR("Keep-Alive-Interval"));
-    for (unsigned i = 0; i < h->n; i++)
-        if (str_istarts(h->at[i].name, set_meta_prefix) && h->at[i].name.len > set_meta_prefix.len)
-            set_meta(w, str_from(h->at[i].name, set_meta_prefix.len), h->at[i].value);
-    if (interval.ptr != NULL)
-        set_keep_alive(w, interval);
-}
-
-/* The code of an origin's CLOSE that may be passed on. */
-static int
-close_code(struct str content, struct str *reason)
-{
-    int code = wsframe_close_code(content, reason);
-    if (content.len == 0)
-        return WSFRAME_NO_CODE;
-    if (content.len >= 2 && wsframe_code_ok(code) && str_utf8(*reason))
-        return code;
-    *reason = STR("");
-    return content.len >= 2 && code == 0 ? WSFRAME_NORMAL : WSFRAME_INTERNAL;
-}
-
-static void
-give_message(struct wsoverhttp *w, enum wsframe_opcode opcode, struct str content)
-{
-    struct ws_piece p = {.payload = content, .opcode = (uint8_t)opcode, .first = true, .last = true};
-    if (w->ws.user_ops == NULL)
-        return;
-    if (opcode < WSFRAME_CLOSE)
-        w->ws.user_ops->on_message(&w->ws, &p);
-    else
-        w->ws.user_ops->on_control(&w->ws, opcode, content);
-}
-
-static void
-give_close(struct wsoverhttp *w, struct str content)
-{
-    const struct ws_user_ops *ops = w->ws.user_ops;
-    struct str reason;
-    int code = close_code(content, &reason);
-    w->ws.close_received = true;
-    if (w->ws.close_sent)
-        w->ws.user_ops = NULL;
-    if (ops != NULL)
-        ops->on_close(&w->ws, code, reason);
-}
-
-/* One event of a response. false: what follows it does not count. */
-static bool
-give(struct wsoverhttp *w, const struct wsevent *e)
-{
-    switch (e->type) {
-    case WSEVENT_TEXT:
-        give_message(w, WSFRAME_TEXT, e->content);
-        return true;
-    case WSEVENT_BINARY:
-        give_message(w, WSFRAME_BINARY, e->content);
-        return true;
-    case WSEVENT_PING:
-    case WSEVENT_PONG:
-        give_message(w, e->type == WSEVENT_PING ? WSFRAME_PING : WSFRAME_PONG, e->content);
-        return true;
-    case WSEVENT_CLOSE:
-        give_close(w, e->content);
-        return false;
-    case WSEVENT_OPEN:
-    case WSEVENT_DISCONNECT:
-        fail(w, "the origin has disconnected");
-        return false;
-    case WSEVENT_UNKNOWN:
-        break;
-    }
-    return true;
-}
-
-/* What RFC 6455 does not let us pass on. */
-static bool
-may_pass(struct str body)
-{
-    struct wsevent e;
-    while (wsevents_next(&body, &e) == WSEVENTS_EVENT)
-        if ((e.type == WSEVENT_TEXT && !str_utf8(e.content)) ||
-            ((e.type == WSEVENT_PING || e.type == WSEVENT_PONG) && e.content.len > WSFRAME_CONTROL_MAX))
-            return false;
-    return true;
-}
-
-static void
-give_all(struct wsoverhttp *w, struct str body)
-{
-    struct wsevent e;
-    while (w->state != OVER && wsevents_next(&body, &e) == WSEVENTS_EVENT)
-        if (!give(w, &e))
-            break;
-}
+/* time */
 
 static void
 on_timer(struct timer *t)
 {
     struct wsoverhttp *w = container_of(t, struct wsoverhttp, timer);
-    if (w->state == RETRY) {
-        w->state = IDLE;
-        ask(w);
-    } else if (w->state == OPENING) {
+    if (w->state == WOH_RETRY) {
+        w->state = WOH_IDLE;
+        wsround_ask(w);
+    } else if (w->state == WOH_OPENING) {
         if (w->left)
-            end(w);
+            wsoverhttp_end(w);
         else
-            ask(w);
-    } else if (w->state == IDLE) {
+            wsround_ask(w);
+    } else if (w->state == WOH_IDLE) {
         w->refresh = true;
-        kick(w);
+        wsround_kick(w);
     }
 }
 
-static void
-start_keep_alive(struct wsoverhttp *w)
+void
+wsoverhttp_start_keep_alive(struct wsoverhttp *w)
 {
-    if (w->keep_alive > 0)
-        loop_timer(w->loop, &w->timer, (uint64_t)w->keep_alive * 1000);
-}
-
-/* The response to OPEN. */
-static void
-opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
-{
-    struct wsevent e;
-    struct str rest = body;
-    read_headers(w, &head->headers);
-    if (body.len == 0 && w->keep_alive > 0) {
-        if (w->left)
-            end(w);
-        else
-            start_keep_alive(w); /* not yet: OPEN is sent again */
-        return;
-    }
-    if (!wsevents_ok(body, NULL) || !may_pass(body) || wsevents_next(&rest, &e) != WSEVENTS_EVENT ||
-        e.type != WSEVENT_OPEN) {
-        fail_open(w, REQUEST_LOST, "invalid response to OPEN");
-        return;
-    }
-    w->state = IDLE;
-    start_keep_alive(w);
-    if (!w->left) {
-        w->ops->on_open(w->user, head, &w->ws);
-        w->state = ASKING; /* nothing is sent before all has been heard */
-        give_all(w, rest);
-        if (w->state == ASKING)
-            w->state = IDLE;
-    }
-    kick(w);
-}
-
-/* The response to a later request. */
-static void
-answered(struct wsoverhttp *w, struct http1_head *head, struct str body, bool with_disconnect)
-{
-    struct str accepted = headers_get(&head->headers, STR("Content-Bytes-Accepted"));
-    uint64_t n = UINT64_MAX;
-    bool waited = !wsqueue_empty(&w->queue);
-    if (accepted.ptr == NULL || str_u64(accepted, &n) != 0)
-        n = UINT64_MAX;
-    if (with_disconnect) {
-        end(w);
-        return;
-    }
-    if (!wsevents_ok(body, NULL) || !may_pass(body)) {
-        fail(w, "invalid events in a response");
-        return;
-    }
-    if (wsqueue_accept(&w->queue, n) != 0) {
-        fail(w, "invalid Content-Bytes-Accepted in a response");
-        return;
-    }
-    w->retries = 0;
-    read_headers(w, &head->headers);
-    if (!w->left)
-        give_all(w, body); /* still ASKING */
-    if (w->state != ASKING)
-        return;
-    w->state = IDLE;
-    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->keep_alive == 0 && !w->left) {
-        fail(w, "CLOSE was not answered");
-        return;
-    }
-    if (w->ws.close_sent && w->ws.close_received && w->ws.user_ops == NULL)
-        leave(w);
-    start_keep_alive(w);
-    if (waited && w->ws.user_ops != NULL)
-        w->ws.user_ops->on_drained(&w->ws); /* or what was not accepted waits for more to come */
-    kick(w);
-}
-
-/* Try again later, the same to all targets. */
-static void
-retry(struct wsoverhttp *w, const char *why)
-{
-    if (w->retries == RETRIES) {
-        fail(w, why);
-        return;
-    }
-    w->state = RETRY;
-    loop_timer(w->loop, &w->timer, (1000u << w->retries) + (uint64_t)random() % 1000);
-    w->retries++;
-}
-
-static void
-on_end(struct request *r)
-{
-    struct wsoverhttp *w = request_user(r);
-    struct exchange_data *x = w->now;
-    struct buf answer = x->answer;
-    struct http1_head *head = x->head;
-    bool with_disconnect = x->with_disconnect;
-    x->request = NULL;
-    x->answer = BUF_INIT(0);
-    if (w->state == REJECTED) {
-        const struct wsoverhttp_ops *ops = w->ops;
-        end(w);
-        ops->on_end(w->user);
-    } else {
-        drop_now(w);
-        if (w->state == OPENING)
-            opened(w, head, buf_str(&answer));
-        else if (!w->refused)
-            answered(w, head, buf_str(&answer), with_disconnect);
-        else if (w->again)
-            retry(w, "the origin is away");
-        else
-            fail(w, "the origin answers with an error");
-    }
-    buf_clear(&answer);
-}
-
-static void
-on_fail(struct request *r, enum request_failure why, const char *text)
-{
-    struct wsoverhttp *w = request_user(r);
-    bool sent = request_is_sent(r);
-    w->now->request = NULL;
-    if (w->state == OPENING || w->state == REJECTED) {
-        fail_open(w, why, text);
-        return;
-    }
-    drop_now(w);
-    if (sent)
-        fail(w, text);
-    else
-        retry(w, text);
+    if (w->terms.keep_alive > 0)
+        loop_timer(w->loop, &w->timer, (uint64_t)w->terms.keep_alive * 1000);
 }
 
 /* the endpoint */
@@ -602,8 +120,8 @@ refuse_message(struct wsoverhttp *w)
     w->ws.close_sent = w->ws.close_received = true;
     w->disconnect = true;
     buf_clear(&w->partial);
-    leave(w);
-    kick(w);
+    wsoverhttp_user_left(w);
+    wsround_kick(w);
     if (ops != NULL)
         ops->on_close(&w->ws, WSFRAME_TOO_BIG, STR(""));
 }
@@ -613,7 +131,7 @@ take_piece(struct wsoverhttp *w, const struct ws_piece *p)
 {
     bool whole = p->first && p->last;
     if (p->payload.len + (whole ? 0 : w->partial.len) > MESSAGE_MAX ||
-        wsqueue_size(&w->queue) + p->payload.len > QUEUE_MAX) {
+        wsqueue_size(&w->queue) + p->payload.len > WOH_QUEUE_MAX) {
         refuse_message(w);
         return;
     }
@@ -634,7 +152,7 @@ woh_send(struct ws *ws, const struct ws_piece *pieces, unsigned n)
     struct wsoverhttp *w = of_ws(ws);
     for (unsigned i = 0; i < n && !ws->close_sent; i++)
         take_piece(w, &pieces[i]);
-    kick(w);
+    wsround_kick(w);
 }
 
 static void
@@ -653,21 +171,21 @@ woh_close(struct ws *ws, int code, struct str reason)
     struct wsoverhttp *w = of_ws(ws);
     put_close(w, code, reason);
     if (ws->close_received)
-        leave(w);
-    kick(w);
+        wsoverhttp_user_left(w);
+    wsround_kick(w);
 }
 
 static void
 woh_leave(struct ws *ws, int code, struct str reason)
 {
     struct wsoverhttp *w = of_ws(ws);
-    leave(w);
+    wsoverhttp_user_left(w);
     buf_clear(&w->partial);
     if (code != WSFRAME_GOING_AWAY)
         put_close(w, code, reason);
     else if (!ws->close_sent || !ws->close_received)
         w->disconnect = true;
-    kick(w);
+    wsround_kick(w);
 }
 
 static void
@@ -676,7 +194,7 @@ woh_pause(struct ws *ws, bool pause)
     struct wsoverhttp *w = of_ws(ws);
     w->paused = pause;
     if (!pause)
-        kick(w);
+        wsround_kick(w);
 }
 
 static size_t
@@ -705,7 +223,7 @@ woh_refresh(struct ws *ws)
 {
     struct wsoverhttp *w = of_ws(ws);
     w->refresh = true;
-    kick(w);
+    wsround_kick(w);
 }
 
 static struct str
@@ -745,7 +263,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     wsqueue_init(&w->queue);
     buf_init(&w->partial, MESSAGE_MAX);
     headers_init(&w->base);
-    headers_init(&w->meta);
+    wsterms_init(&w->terms);
     for (unsigned i = 0; i < spec->headers->n; i++)
         if (!is_ours(spec->headers->at[i].name))
             headers_add(&w->base, spec->headers->at[i].name, spec->headers->at[i].value);
@@ -754,21 +272,21 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->host = str_dup(spec->host);
     w->host_len = spec->host.len;
     uuid_make(w->id);
-    ask(w);
+    wsround_ask(w);
     return w;
 }
 
 void
 wsoverhttp_cancel(struct wsoverhttp *w)
 {
-    if (w->state == REJECTED) {
-        end(w);
+    if (w->state == WOH_REJECTED) {
+        wsoverhttp_end(w);
         return;
     }
     w->disconnect = true;
-    leave(w);
+    wsoverhttp_user_left(w);
     if (w->now == NULL)
-        end(w); /* between two OPENs */
+        wsoverhttp_end(w); /* between two OPENs */
 }
 
 void
@@ -799,6 +317,6 @@ void
 wsoverhttps_free(struct wsoverhttps *s)
 {
     while (!list_empty(&s->all))
-        fail(container_of(list_first(&s->all), struct wsoverhttp, in_set), "stopping");
+        wsoverhttp_fail(container_of(list_first(&s->all), struct wsoverhttp, in_set), "stopping");
     mem_free(s);
 }

@@ -7,6 +7,7 @@
 #include "proxy/proxy.h"
 
 struct links;
+struct socksessions;
 struct updates;
 
 struct proxy {
@@ -15,14 +16,15 @@ struct proxy {
     struct routes *routes;
     struct origin *origin;
     struct channels *channels;
-    struct stats *stats;          /* NULL: nothing is counted */
-    struct jwt_key *sig_key;      /* reference held; NULL: no Grip-Sig */
-    struct jwt_key *upstream_key; /* reference held; NULL: nobody is trusted */
-    struct updates *updates;      /* owned */
-    struct wsconns *wsconns;      /* borrowed */
-    struct wsoverhttps *overhttp; /* owned */
-    struct list websockets;       /* of struct wsproxy, by in_proxy; they own themselves */
-    struct links *links;          /* owned */
+    struct stats *stats;               /* NULL: nothing is counted */
+    struct jwt_key *sig_key;           /* reference held; NULL: no Grip-Sig */
+    struct jwt_key *upstream_key;      /* reference held; NULL: nobody is trusted */
+    struct updates *updates;           /* owned */
+    struct wsconns *wsconns;           /* borrowed */
+    struct wsoverhttps *overhttp;      /* owned */
+    struct list websockets;            /* of struct wsproxy, by in_proxy; they own themselves */
+    struct links *links;               /* owned */
+    struct socksessions *socksessions; /* owned */
 };
 
 #endif

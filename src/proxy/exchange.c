@@ -1,12 +1,8 @@
-#include "proxy/exchange.h"
+#include "proxy/exchangebase.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "grip/instruct.h"
 #include "proxy/answer.h"
-#include "proxy/bodyfilter.h"
 #include "proxy/httphold.h"
-#include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 
 enum {
@@ -14,32 +10,6 @@ enum {
     INSTRUCT_MAX = 100000, /* bytes of an instruct's body */
     QUEUE_MAX = 65536,     /* bytes that wait for a slow client before the origin waits too */
     DEFER_MAX = 65536
-};
-
-enum state { COLLECT, ASK, DEFER, RELAY, INSTRUCT, FIRST, OVER };
-
-struct exchange {
-    struct proxy *proxy;  /* borrowed */
-    struct xchg *x;       /* borrowed, joined */
-    struct route *route;  /* reference held */
-    struct clientreq req; /* owned */
-    enum state state;
-    /* towards the origin */
-    struct request *request; /* NULL before and after */
-    struct request_spec spec;
-    struct request_body body;
-    struct headers headers; /* spec.headers */
-    struct buf path;        /* spec.path */
-    struct timer timer;     /* while collecting */
-    /* towards the client */
-    struct http1_head *head;  /* of the answer; the request's */
-    struct buf answer;        /* DEFER, INSTRUCT: the body so far */
-    struct task task;         /* DEFER: the turn is over */
-    struct instruct instruct; /* FIRST */
-    uint64_t sent;            /* bytes of the body given to the client */
-    uint64_t began, asked;    /* ms: the request was there, the origin was asked */
-    uint64_t answered;        /* ms: the head of its answer was there; 0: it is not */
-    struct httphold *old;     /* owned; the hold for which this is a retry */
 };
 
 static const struct str proxy_error = {"Error while proxying to origin.\n", 32};
@@ -50,8 +20,8 @@ of_request(const struct request *r)
     return request_user(r);
 }
 
-static bool
-debugging(const struct exchange *ex)
+bool
+exchange_debugging(const struct exchange *ex)
 {
     return ex->proxy->config->debug || ex->route->debug;
 }
@@ -72,8 +42,8 @@ exchange_free(void *ptr)
     mem_free(ex);
 }
 
-static void
-log_result(struct exchange *ex, enum reqlog_result result, int code)
+void
+exchange_log(struct exchange *ex, enum reqlog_result result, int code)
 {
     struct reqlog r = {.req = &ex->req,
                        .route = ex->route,
@@ -93,10 +63,10 @@ log_result(struct exchange *ex, enum reqlog_result result, int code)
     reqlog_write(ex->proxy, &r);
 }
 
-static void
-finish(struct exchange *ex)
+void
+exchange_finish(struct exchange *ex)
 {
-    ex->state = OVER;
+    ex->state = EX_OVER;
     loop_timer_stop(ex->proxy->loop, &ex->timer);
     loop_cancel(ex->proxy->loop, &ex->task);
     if (ex->request != NULL)
@@ -114,17 +84,16 @@ answer_self(struct exchange *ex, int status, struct str text)
 {
     struct xchg *x = ex->x;
     ex->sent = answer_text(x, &ex->req, status, text);
-    log_result(ex, REQLOG_DONE, status);
-    finish(ex);
+    exchange_log(ex, REQLOG_DONE, status);
+    exchange_finish(ex);
     xchg_end(x);
 }
 
-/* MESSAGE (without line end) is for debug mode. */
-static void
-answer_error(struct exchange *ex, int status, const char *message)
+void
+exchange_answer_error(struct exchange *ex, int status, const char *message)
 {
     struct buf text = BUF_INIT(4096);
-    if (!debugging(ex)) {
+    if (!exchange_debugging(ex)) {
         answer_self(ex, status, proxy_error);
         return;
     }
@@ -135,8 +104,8 @@ answer_error(struct exchange *ex, int status, const char *message)
 
 /* answers that are passed on */
 
-static void
-give(struct exchange *ex, struct str piece)
+void
+exchange_give(struct exchange *ex, struct str piece)
 {
     if (ex->x->to_head || piece.len == 0)
         return;
@@ -151,12 +120,12 @@ cut(struct exchange *ex, const char *message)
 {
     struct xchg *x = ex->x;
     char text[320];
-    log_result(ex, REQLOG_ERROR, 0);
-    if (debugging(ex) && ex->head->framing != HTTP1_LENGTH) { /* it must not pass for what is missing */
+    exchange_log(ex, REQLOG_ERROR, 0);
+    if (exchange_debugging(ex) && ex->head->framing != HTTP1_LENGTH) { /* it must not pass for what is missing */
         snprintf(text, sizeof text, "\n\n%s\n", message);
-        give(ex, str_c(text));
+        exchange_give(ex, str_c(text));
     }
-    finish(ex);
+    exchange_finish(ex);
     xchg_abort(x);
 }
 
@@ -168,16 +137,16 @@ start_answer(struct exchange *ex, int64_t length)
     rewrite_response(&ex->head->headers, &h);
     ex->sent += answer_start(ex->x, &ex->req, ex->head->status, ex->head->reason, &h, length);
     headers_clear(&h);
-    ex->state = RELAY;
+    ex->state = EX_RELAY;
 }
 
-static void
-end_answer(struct exchange *ex)
+void
+exchange_end_answer(struct exchange *ex)
 {
     struct xchg *x = ex->x;
-    log_result(ex, REQLOG_DONE, ex->head->status);
+    exchange_log(ex, REQLOG_DONE, ex->head->status);
     ex->request = NULL; /* it is over, and frees itself */
-    finish(ex);
+    exchange_finish(ex);
     xchg_end(x);
 }
 
@@ -197,204 +166,11 @@ static void
 on_task(struct task *t)
 {
     struct exchange *ex = container_of(t, struct exchange, task);
-    if (ex->state != DEFER)
+    if (ex->state != EX_DEFER)
         return;
     start_answer(ex, ex->head->framing == HTTP1_LENGTH ? (int64_t)ex->head->length : XCHG_LENGTH_UNKNOWN);
-    give(ex, buf_str(&ex->answer));
+    exchange_give(ex, buf_str(&ex->answer));
     buf_clear(&ex->answer);
-}
-
-/* instructs */
-
-/* The URI as the origin knows it. */
-static void
-put_origin_uri(struct exchange *ex, struct buf *b)
-{
-    buf_adds(b, ex->req.secure ? STR("https://") : STR("http://"));
-    buf_adds(b, ex->route->as_host != NULL ? str_c(ex->route->as_host) : ex->req.authority);
-    buf_adds(b, buf_str(&ex->path));
-}
-
-static void
-refuse_instruct(struct exchange *ex, const char *why)
-{
-    struct buf text = BUF_INIT(1024), uri = BUF_INIT(65536);
-    clientreq_put_uri(&ex->req, &uri);
-    log_warn("%.*s %.*s: failed to parse accept instructions: %s", STR_ARG(ex->req.method), STR_ARG(buf_str(&uri)),
-             why);
-    buf_addf(&text, "Failed to parse accept instructions: %s", why);
-    buf_addc(&text, '\0');
-    answer_error(ex, 502, text.ptr);
-    buf_clear(&text);
-    buf_clear(&uri);
-}
-
-/* Hand over to a hold. A stream's head and first part have been sent. */
-static void
-hold(struct exchange *ex, struct instruct *in)
-{
-    struct buf uri = BUF_INIT(1 << 20);
-    struct httphold_begin b = {.x = ex->x,
-                               .route = ex->route,
-                               .target = request_target(ex->request),
-                               .instruct = in,
-                               .req = &ex->req,
-                               .body = buf_str(&ex->body.kept),
-                               .old = ex->old};
-    log_result(ex, REQLOG_ACCEPT, 0);
-    put_origin_uri(ex, &uri);
-    b.uri = buf_str(&uri);
-    httphold_new(ex->proxy, &b);
-    ex->request = NULL;
-    finish(ex); /* closes what it was a retry for, now that its channels are the new hold's */
-    buf_clear(&uri);
-}
-
-/* WHY the stream cannot go on; said in debug mode only. */
-static void
-tell(struct exchange *ex, const char *why)
-{
-    struct buf text = BUF_INIT(1024);
-    if (debugging(ex)) {
-        buf_addf(&text, "\n\n%s\n", why);
-        give(ex, buf_str(&text));
-    }
-    buf_clear(&text);
-}
-
-/* 0, or -1: the body cannot be filtered, and the answer ends after its head. */
-static int
-start_stream(struct exchange *ex, struct instruct *in)
-{
-    struct err e;
-    headers_remove(&in->headers, STR("Content-Encoding"));
-    mem_free(ex->req.jsonp); /* a stream has no end, so it cannot be wrapped */
-    ex->req.jsonp = NULL;
-    answer_start(ex->x, &ex->req, in->status, in->reason != NULL ? str_c(in->reason) : http_reason(in->status),
-                 &in->headers, XCHG_LENGTH_UNKNOWN);
-    if (bodyfilter_present(in) && bodyfilter_apply(in, &e) != 0) {
-        tell(ex, e.text);
-        return -1;
-    }
-    give(ex, str_of(in->body, in->body_len));
-    return 0;
-}
-
-/* A channel has a prev-id but there is no next link to make up for what was missed: nothing more can be promised. */
-static bool
-stream_cannot_hold(struct exchange *ex, const struct instruct *in)
-{
-    const struct instruct_channel *c = in->next_link == NULL ? instruct_prev_id(in) : NULL;
-    char text[400];
-    if (c == NULL)
-        return false;
-    snprintf(text, sizeof text, "channel '%.*s' specifies prev-id, but no next link found", (int)c->name_len, c->name);
-    tell(ex, text);
-    return true;
-}
-
-static void
-answer_instruct(struct exchange *ex, struct instruct *in)
-{
-    struct xchg *x = ex->x;
-    ex->sent = httphold_answer(x, &ex->req, in, false);
-    log_result(ex, REQLOG_DONE, in->status);
-    ex->request = NULL;
-    finish(ex);
-    xchg_end(x);
-}
-
-static const char *
-check_instruct(struct exchange *ex, const struct instruct *in)
-{
-    const struct target *t = request_target(ex->request);
-    if (in->hold != HOLD_NONE && in->n_channels == 0 && (t == NULL || t->subs.n == 0))
-        return "hold has no channels";
-    return NULL;
-}
-
-/* Does the answer go on as a stream: held, or with the body of the next link? */
-static bool
-is_stream(const struct exchange *ex, const struct instruct *in)
-{
-    return (in->hold == HOLD_MODE_STREAM || (in->hold == HOLD_NONE && in->next_link != NULL)) && !ex->x->to_head &&
-           xchg_status_has_body(in->status);
-}
-
-/* An instruct with its whole body. */
-static void
-act(struct exchange *ex)
-{
-    struct instruct in;
-    struct err e;
-    const char *why = NULL;
-    struct str body = ex->answer.ptr != NULL ? buf_str(&ex->answer) : STR("");
-    if (instruct_parse(ex->head->status, ex->head->reason, &ex->head->headers, body, &in, &e) != 0) {
-        refuse_instruct(ex, e.text);
-        return;
-    }
-    why = check_instruct(ex, &in);
-    if (why != NULL) {
-        refuse_instruct(ex, why);
-    } else if (in.hold == HOLD_MODE_RESPONSE) {
-        hold(ex, &in);
-    } else if (is_stream(ex, &in)) {
-        if (start_stream(ex, &in) != 0 || stream_cannot_hold(ex, &in)) {
-            ex->head->status = in.status;
-            end_answer(ex);
-        } else {
-            hold(ex, &in);
-        }
-    } else if (in.hold == HOLD_NONE && bodyfilter_present(&in) && bodyfilter_apply(&in, &e) != 0) {
-        refuse_instruct(ex, e.text);
-    } else {
-        answer_instruct(ex, &in);
-    }
-    instruct_clear(&in);
-}
-
-/* The body is too long to be read first: only the first part of a stream may be so long. */
-static void
-relay_first(struct exchange *ex)
-{
-    struct err e;
-    const char *why;
-    char text[320];
-    struct instruct *in = &ex->instruct;
-    if (instruct_is_json(&ex->head->headers) ||
-        instruct_parse(ex->head->status, ex->head->reason, &ex->head->headers, str_of(NULL, 0), in, &e) != 0) {
-        if (!instruct_is_json(&ex->head->headers)) {
-            refuse_instruct(ex, e.text);
-            return;
-        }
-        in->hold = HOLD_NONE;
-    }
-    if (!is_stream(ex, in) || bodyfilter_present(in)) {
-        const struct target *t = request_target(ex->request);
-        snprintf(text, sizeof text, "GRIP instruct response too large from %s", t != NULL ? t->text : "origin");
-        answer_error(ex, 502, text);
-        return;
-    }
-    why = check_instruct(ex, in);
-    if (why != NULL) {
-        refuse_instruct(ex, why);
-        return;
-    }
-    start_stream(ex, in);
-    ex->state = FIRST;
-    give(ex, buf_str(&ex->answer));
-    buf_clear(&ex->answer);
-}
-
-static void
-end_first(struct exchange *ex)
-{
-    if (stream_cannot_hold(ex, &ex->instruct)) {
-        ex->head->status = ex->instruct.status;
-        end_answer(ex);
-    } else {
-        hold(ex, &ex->instruct);
-    }
 }
 
 /* what the origin says */
@@ -406,7 +182,7 @@ on_head(struct request *r, struct http1_head *head)
     ex->head = head;
     ex->answered = clock_now();
     if (head->status == 101) {
-        answer_error(ex, 502, "invalid response: unexpected 101");
+        exchange_answer_error(ex, 502, "invalid response: unexpected 101");
         return;
     }
     if (!ex->route->no_grip && !ex->req.trusted && instruct_present(&head->headers)) {
@@ -414,11 +190,11 @@ on_head(struct request *r, struct http1_head *head)
             answer_self(ex, 400, STR("Request too large to accept GRIP instruct.\n"));
             return;
         }
-        ex->state = INSTRUCT;
+        ex->state = EX_INSTRUCT;
         return;
     }
     if (head->framing == HTTP1_CHUNKED || head->framing == HTTP1_UNTIL_CLOSE || ex->req.jsonp != NULL) {
-        ex->state = DEFER;
+        ex->state = EX_DEFER;
         loop_later(ex->proxy->loop, &ex->task);
     } else if (head->framing == HTTP1_LENGTH) {
         start_answer(ex, (int64_t)head->length);
@@ -435,24 +211,24 @@ on_body(struct request *r, struct str piece)
 {
     struct exchange *ex = of_request(r);
     switch (ex->state) {
-    case DEFER:
+    case EX_DEFER:
         if (buf_add(&ex->answer, piece.ptr, piece.len) == 0)
             break;
         on_task(&ex->task); /* too much to wait for its end */
-        give(ex, piece);
+        exchange_give(ex, piece);
         break;
-    case INSTRUCT:
+    case EX_INSTRUCT:
         if (ex->answer.len + piece.len <= INSTRUCT_MAX) {
             buf_add(&ex->answer, piece.ptr, piece.len);
             break;
         }
-        relay_first(ex);
-        if (ex->state == FIRST)
-            give(ex, piece);
+        exchange_begin_first(ex);
+        if (ex->state == EX_FIRST)
+            exchange_give(ex, piece);
         break;
-    case RELAY:
-    case FIRST:
-        give(ex, piece);
+    case EX_RELAY:
+    case EX_FIRST:
+        exchange_give(ex, piece);
         break;
     default:
         break;
@@ -464,19 +240,19 @@ on_end(struct request *r)
 {
     struct exchange *ex = of_request(r);
     switch (ex->state) {
-    case DEFER:
+    case EX_DEFER:
         give_whole(ex);
-        end_answer(ex);
+        exchange_end_answer(ex);
         break;
-    case INSTRUCT:
-        act(ex);
+    case EX_INSTRUCT:
+        exchange_instruct(ex);
         break;
-    case FIRST:
-        end_first(ex);
+    case EX_FIRST:
+        exchange_end_first(ex);
         break;
     default:
         ex->sent += answer_finish(ex->x, &ex->req);
-        end_answer(ex);
+        exchange_end_answer(ex);
         break;
     }
 }
@@ -485,17 +261,17 @@ static void
 on_fail(struct request *r, enum request_failure why, const char *text)
 {
     struct exchange *ex = of_request(r);
-    if (ex->state == RELAY || ex->state == FIRST)
+    if (ex->state == EX_RELAY || ex->state == EX_FIRST)
         cut(ex, text);
     else
-        answer_error(ex, why == REQUEST_TIMEOUT ? 504 : 502, text);
+        exchange_answer_error(ex, why == REQUEST_TIMEOUT ? 504 : 502, text);
 }
 
 static void
 on_ready(struct request *r)
 {
     struct exchange *ex = of_request(r);
-    if (ex->state != OVER)
+    if (ex->state != EX_OVER)
         xchg_pause(ex->x, false);
 }
 
@@ -525,7 +301,7 @@ ask(struct exchange *ex)
     s->targets = ex->route->targets;
     s->n_targets = ex->route->n_targets;
     s->group = ex->x->group;
-    ex->state = ASK;
+    ex->state = EX_ASK;
     ex->asked = clock_now();
     if (!ex->body.complete)
         xchg_pause(ex->x, true); /* until there is a connection that takes more */
@@ -545,7 +321,7 @@ on_client_body(struct xchg *x, struct str piece)
         buf_add(&b->kept, piece.ptr, piece.len);
     else
         buf_clear(&b->kept);
-    if (ex->state == COLLECT) {
+    if (ex->state == EX_COLLECT) {
         if (b->total > COLLECT_MAX)
             ask(ex);
         return;
@@ -562,7 +338,7 @@ on_client_body_end(struct xchg *x)
 {
     struct exchange *ex = x->user;
     ex->body.complete = true;
-    if (ex->state == COLLECT)
+    if (ex->state == EX_COLLECT)
         ask(ex);
     else if (ex->request != NULL)
         request_send(ex->request, STR(""));
@@ -581,8 +357,8 @@ on_client_gone(struct xchg *x, const char *why)
 {
     struct exchange *ex = x->user;
     (void)why;
-    log_result(ex, REQLOG_ERROR, 0);
-    finish(ex);
+    exchange_log(ex, REQLOG_ERROR, 0);
+    exchange_finish(ex);
 }
 
 static void
@@ -609,7 +385,7 @@ exchange_new(struct proxy *p, struct xchg *x, struct route *route)
     ex->proxy = p;
     ex->x = x;
     ex->route = route;
-    ex->state = COLLECT;
+    ex->state = EX_COLLECT;
     ex->began = clock_now();
     headers_init(&ex->headers);
     buf_init(&ex->path, 1 << 20);
@@ -627,7 +403,7 @@ static int
 prepare(struct exchange *ex)
 {
     if (rewrite_path(ex->route, &ex->req, &ex->path) != 0) {
-        answer_error(ex, 502, "the route's path_rem leaves a path that does not begin with '/'");
+        exchange_answer_error(ex, 502, "the route's path_rem leaves a path that does not begin with '/'");
         return -1;
     }
     rewrite_request(ex->proxy, ex->route, &ex->req, ex->x, &ex->headers);

@@ -85,9 +85,8 @@ read_query(struct str query, const struct names *n, struct params *p)
     }
 }
 
-/* It is called in the page's script: nothing but a name may stand there. */
-static bool
-is_callback(struct str s)
+bool
+jsonp_is_callback(struct str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -190,7 +189,7 @@ unwrap(const struct names *n, struct params *p, struct clientreq *c)
 {
     json_t *headers = NULL;
     struct str callback = p->has_callback ? buf_str(&p->callback) : n->fallback;
-    if (p->has_callback && !is_callback(callback))
+    if (p->has_callback && !jsonp_is_callback(callback))
         return "callback";
     if (p->has_method && !is_method(buf_str(&p->method)))
         return "_method";

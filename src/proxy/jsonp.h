@@ -27,6 +27,8 @@ enum jsonp_result { JSONP_NONE, JSONP_UNWRAPPED, JSONP_BAD };
  * C->jsonp is set, and BODY filled. JSONP_BAD: E says which parameter is wrong, to be answered with 400; C is as it
  * was. */
 enum jsonp_result jsonp_unwrap(const struct route *route, struct clientreq *c, struct buf *body, struct err *e);
+/* It is called in the page's script: nothing but a name may stand there. */
+bool jsonp_is_callback(struct str s);
 /* A copy; free it with mem_free(). */
 struct jsonp *jsonp_copy(const struct jsonp *j);
 

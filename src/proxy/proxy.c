@@ -10,6 +10,8 @@
 #include "proxy/links.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
+#include "proxy/sockjs.h"
+#include "proxy/socksession.h"
 #include "proxy/updates.h"
 #include "proxy/wsopen.h"
 #include "proxy/wsproxy.h"
@@ -40,6 +42,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     list_init(&p->websockets);
     p->overhttp = wsoverhttps_new(l, origin, (unsigned)config->client_maxconn);
     p->updates = updates_new(l);
+    p->socksessions = socksessions_new(p);
     p->links = links_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
@@ -59,6 +62,7 @@ proxy_free(struct proxy *p)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
+    socksessions_free(p->socksessions);
     links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
@@ -201,13 +205,17 @@ proxy_request(void *arg, struct xchg *x)
     if (p->config->accept_pushpin_route)
         q.id = headers_get(&req.headers, STR("Pushpin-Route"));
     route = routes_find(p->routes, &q);
+    if (route != NULL && sockjs_wants(route, &req)) {
+        sockjs_request(p, x, &req, route);
+        return;
+    }
     req.cross_origin = !ws && (p->config->auto_cross_origin || (route != NULL && route->aco));
     if (req.cross_origin && unwrap(p, x, &req, route, &body) != 0)
         return;
     if (route == NULL)
         no_route(p, x, &req);
     else if (ws)
-        wsopen_begin(p, x, &req, route);
+        wsopen_begin(p, x, &req, route, NULL);
     else if (!may_ask(route, &req))
         refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
     else {

@@ -9,6 +9,7 @@
 #include "proto/digest.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
+#include "proxy/sockws.h"
 #include "proxy/wsproxy.h"
 
 enum { QUEUE_MAX = 65536 }; /* bytes of a rejection that wait for a slow client before the origin waits too */
@@ -26,6 +27,8 @@ struct wsopen {
     uint64_t sent;               /* bytes of its body */
     uint64_t began;              /* ms */
     bool over;
+    bool exact_path;             /* the route says what it is for SockJS clients */
+    struct wsopen_sockjs sockjs; /* its ops are NULL once the session knows what has become of us */
 };
 
 static const char invalid[] =
@@ -100,9 +103,13 @@ wsopen_free(void *ptr)
 static void
 finish(struct wsopen *o)
 {
+    const struct wsopen_session_ops *session = o->sockjs.ops;
     if (o->over)
         return;
     o->over = true;
+    o->sockjs.ops = NULL;
+    if (session != NULL)
+        session->on_over(o->sockjs.session);
     if (o->client != NULL)
         wsclient_cancel(o->client);
     if (o->overhttp != NULL)
@@ -135,21 +142,37 @@ log_result(struct wsopen *o, enum reqlog_result result, int code)
     reqlog_write(o->proxy, &r);
 }
 
+/* A client with a WebSocket expects nothing more on this connection. HEADERS of the answer; they may have views into
+ * the session, so that the answer is begun before it is told of the end. */
+static void
+prepare_refusal(struct wsopen *o, struct headers *h)
+{
+    if (o->sockjs.ops != NULL)
+        o->sockjs.ops->put_headers(o->sockjs.session, h);
+    else
+        o->x->close = true;
+}
+
 /* MESSAGE (without line end) is for debug mode. */
 static void
 answer_error(struct wsopen *o, int status, const char *message)
 {
     struct xchg *x = o->x;
     struct buf text = BUF_INIT(4096);
+    struct headers h;
+    headers_init(&h);
     if (o->proxy->config->debug || o->route->debug)
         buf_addf(&text, "%s\n", message);
     else
         buf_adds(&text, STR("Error while proxying to origin.\n"));
     o->sent = text.len;
     log_result(o, REQLOG_DONE, status);
+    prepare_refusal(o, &h);
+    xchg_start(x, status, http_reason(status), &h, (int64_t)text.len);
     finish(o);
-    x->close = true;
-    xchg_respond(x, status, http_reason(status), NULL, buf_str(&text));
+    xchg_send_str(x, buf_str(&text));
+    xchg_end(x);
+    headers_clear(&h);
     buf_clear(&text);
 }
 
@@ -197,7 +220,7 @@ put_origin_uri(struct wsopen *o, struct buf *b)
     buf_adds(b, buf_str(&o->path));
 }
 
-/* Answer the client: its connection becomes an endpoint. */
+/* Answer a client that has a WebSocket: its connection becomes an endpoint. */
 static struct ws *
 upgrade(struct wsopen *o, const struct http1_head *head, bool test, struct str element, struct buf **pending)
 {
@@ -252,11 +275,23 @@ count(struct wsopen *o, struct wsproxy_begin *b)
     buf_clear(&address);
 }
 
+static void
+start_conn(struct ws *conn, struct buf *pending)
+{
+    wsconn_start(conn, pending != NULL ? buf_str(pending) : STR(""));
+    if (pending == NULL)
+        return;
+    buf_clear(pending);
+    mem_free(pending);
+}
+
 /* Both sides are there. */
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
     struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), *pending;
+    const struct wsopen_session_ops *session = o->sockjs.ops;
+    struct ws *conn = NULL;
     struct wsproxy_begin b = {.origin = origin, .route = o->route, .target = target_of(o)};
     bool test = b.target->kind == TARGET_TEST, ours = !o->route->no_grip && !o->req.trusted;
     struct str element = STR("");
@@ -265,7 +300,13 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     count(o, &b);
     put_origin_uri(o, &uri);
     b.uri = buf_str(&uri);
-    b.client = upgrade(o, head, test, grip && !ours ? element : STR(""), &pending);
+    o->sockjs.ops = NULL;
+    if (session != NULL)
+        b.client = session->on_open(o->sockjs.session);
+    else
+        b.client = conn = upgrade(o, head, test, grip && !ours ? element : STR(""), &pending);
+    if (o->sockjs.framed)
+        b.client = sockws_new(o->proxy->loop, conn);
     if (ours && grip)
         b.prefix = prefix.ptr != NULL ? buf_str(&prefix) : STR("");
     if (ours && test)
@@ -274,11 +315,8 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     o->overhttp = NULL;
     o->route = NULL; /* the wsproxy's now */
     wsproxy_new(o->proxy, &b);
-    wsconn_start(b.client, pending != NULL ? buf_str(pending) : STR(""));
-    if (pending != NULL) {
-        buf_clear(pending);
-        mem_free(pending);
-    }
+    if (conn != NULL)
+        start_conn(conn, pending);
     finish(o);
     buf_clear(&prefix);
     buf_clear(&uri);
@@ -296,7 +334,7 @@ relay_head(struct wsopen *o, struct http1_head *head)
     headers_init(&h);
     rewrite_response(&head->headers, &h);
     o->status = head->status;
-    o->x->close = true;
+    prepare_refusal(o, &h);
     xchg_start(o->x, head->status, head->reason, &h, length);
     headers_clear(&h);
 }
@@ -475,7 +513,7 @@ ask(struct wsopen *o)
     struct proxy *p = o->proxy;
     const struct route *route = o->route;
     struct wsclient_spec spec = {.path = buf_str(&o->path),
-                                 .test_prefix = test_prefix(route),
+                                 .test_prefix = o->exact_path ? 0 : test_prefix(route),
                                  .host = rewrite_host(route, &o->req),
                                  .headers = &o->headers,
                                  .targets = route->targets,
@@ -511,7 +549,8 @@ ask_over_http(struct wsopen *o)
 }
 
 void
-wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route)
+wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route,
+             const struct wsopen_sockjs *sockjs)
 {
     struct wsopen *o = mem_zalloc(sizeof *o);
     bool over_http = route->targets[0].over_http;
@@ -523,7 +562,13 @@ wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct rout
     headers_init(&o->headers);
     buf_init(&o->path, 1 << 20);
     xchg_join(x, &xchg_user_ops, o);
-    if (rewrite_path(route, &o->req, &o->path) != 0) {
+    if (sockjs != NULL) {
+        o->sockjs = *sockjs;
+        o->exact_path = route->sockjs_as_path != NULL;
+    }
+    if (o->exact_path) {
+        buf_adds(&o->path, o->req.path);
+    } else if (rewrite_path(route, &o->req, &o->path) != 0) {
         answer_error(o, 502, "the route's path_rem leaves a path that does not begin with '/'");
         return;
     }

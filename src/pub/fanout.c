@@ -4,8 +4,8 @@
 #include "pub/filter.h"
 
 enum {
-    SLICE_US = 300,       /* long enough that a turn's own cost does not count, short enough to gather publishes */
-    CHECK_EVERY = 16,     /* deliveries between two looks at the clock */
+    SLICE_US = 1000,      /* what others wait at most for their turn */
+    CHECK_EVERY = 32,     /* deliveries between two looks at the clock */
     FULL_MESSAGES = 1000, /* that are on their way, all channels together: publishers wait */
     FULL_BYTES = 4 << 20,
     HOLES_MAX = 1024, /* holes that a busy outbox leaves in an array from one pass to the next */

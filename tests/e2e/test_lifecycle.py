@@ -327,3 +327,20 @@ def test_nothing_is_left_behind(server, origin):
         c.rest()
         c.close()
     assert ends(server, 5) == 0
+
+
+def test_what_was_published_before_a_stop_is_delivered(start_server):
+    server = start_server("* test", {"update_on_first_subscription": "false", "message_rate": 0})
+    ch = unique()
+    clients = [server.client() for _ in range(200)]
+    for c in clients:
+        c.send_request("GET", "/stream?channel=" + ch)
+        c.read_head()
+        assert c.read_chunks(16) == b"[stream opened]\n"
+    server.publish(*[item(ch, stream="%04d" % n) for n in range(500)])
+    os.kill(server.pid, signal.SIGTERM)
+    expected = b"".join(b"%04d" % n for n in range(500))
+    for c in clients:
+        assert c.read_chunks(len(expected), 20) == expected
+        assert c.read_chunk() == b""
+        c.close()

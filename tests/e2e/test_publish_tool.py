@@ -16,7 +16,15 @@ import time
 import pytest
 import zmq
 
-TOOL = os.environ.get("PUSHPIN_PUBLISH") or str(pathlib.Path(__file__).parents[2] / "build" / "pushpin-publish")
+TOOL = None     # beside the daemon that --bin names
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tool(request):
+    global TOOL
+    TOOL = str(pathlib.Path(request.config.getoption("--bin")).with_name("pushpin-publish"))
+
+
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\nPublished\n"
 
 

@@ -11,6 +11,10 @@ Ready. Leave this running, and type in two other terminals:
     curl -N http://localhost:7999/stream
     ${1%/*}/pushpin-publish test "hello there"
 
+Or open this page in a browser:
+
+    http://localhost:7999/demo
+
 END
 }
 

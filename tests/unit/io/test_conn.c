@@ -282,7 +282,7 @@ TEST(what_the_kernel_takes_is_not_queued)
     CHECK_INT(conn_sendv(&conn, (struct conn_piece[]){{STR("b"), NULL}, {STR(""), NULL}, {STR("c"), NULL}}, 3), 0);
     CHECK_INT(conn_sendv(&conn, NULL, 0), 0);
     CHECK_INT(conn_queued(&conn), 0);
-    CHECK(conn.queue == NULL);
+    CHECK(conn.more == NULL);
     CHECK_INT(peer_read(got, sizeof got), 3);
     CHECK_STR(str_of(got, 3), "abc");
     loop_poll(loop);
@@ -304,7 +304,7 @@ TEST(the_rest_is_queued_and_goes_out_in_order)
     peer_gets(BIG);
     TURN_UNTIL(loop, seen.drained);
     CHECK_INT(seen.drained, 1);
-    CHECK(conn.queue == NULL);
+    CHECK(conn.more == NULL);
     CHECK(conn.moved);
     check_no_spin();
     end();

@@ -1,0 +1,48 @@
+#include "main/trim.h"
+
+#include "base/slab.h"
+#include "origin/origin.h"
+
+#include <malloc.h>
+
+enum {
+    AFTER = 1000,  /* closed connections after which memory is given back */
+    DELAY_MS = 200 /* and the quiet before that */
+};
+
+static void
+on_timer(struct timer *timer)
+{
+    struct trim *t = container_of(timer, struct trim, timer);
+    if (t->closed > 0) {
+        t->closed = 0;
+        origin_trim(t->origin);
+        loop_timer(t->loop, timer, DELAY_MS); /* by then what this has closed is freed */
+    } else {
+        slab_trim();
+        malloc_trim(0);
+    }
+}
+
+void
+trim_init(struct trim *t, struct loop *l, struct origin *origin)
+{
+    t->loop = l;
+    t->origin = origin;
+    t->closed = 0;
+    timer_init(&t->timer, on_timer);
+}
+
+void
+trim_note(struct trim *t)
+{
+    if (++t->closed >= AFTER)
+        loop_timer(t->loop, &t->timer, DELAY_MS);
+}
+
+void
+trim_stop(struct trim *t)
+{
+    if (t->loop != NULL)
+        loop_timer_stop(t->loop, &t->timer);
+}

@@ -1,0 +1,87 @@
+/* wsconnbase.h - what the files about an endpoint on a connection share.
+ *
+ *   wsconn.c      its beginning, its time, its end; the set of all
+ *   wsconnsend.c  the table of ws_ops: pieces of messages -> frames -> conn_sendv()
+ *   wsconnread.c  bytes of the conn -> frames -> the user's on_message, on_control, on_close
+ *
+ * The set owns its endpoints; each is in it until wsconn_end(), and freed when that turn is over. */
+#ifndef WS_WSCONNBASE_H
+#define WS_WSCONNBASE_H
+
+#include "base/clock.h"
+#include "ws/wsconn.h"
+
+/* drawn in wsconn.h */
+enum wsconn_state { WSCONN_OPEN, WSCONN_CLOSING, WSCONN_LINGER, WSCONN_CLOSED };
+
+/* What only some connections need, some of the time. */
+struct wsconn_more {
+    struct wsconn *owner;
+    struct task task; /* reads what is pending */
+    struct buf pending;
+    struct wsdeflater *deflater; /* owned; while a message of several pieces is sent */
+};
+
+struct wsconn {
+    struct conn conn;         /* first: on_data and so on find the wsconn with container_of() */
+    struct ws ws;             /* what a delivery looks at lies close together */
+    struct wsconns *set;      /* borrowed */
+    struct wsconn_more *more; /* owned; NULL while it is not needed */
+    uint32_t active_at;       /* s of the monotonic clock: last traffic */
+    uint8_t state;            /* enum wsconn_state */
+    uint8_t bits;             /* compression of what we send; 0: none */
+    bool client : 1;          /* the role: we mask */
+    bool paused : 1;
+    bool pinged : 1;         /* our ping is not answered yet */
+    struct wsframe in;       /* the reader */
+    struct list_node in_set; /* set->all */
+    struct timer timer;      /* activity, ping, close or linger time */
+};
+
+struct wsconns {
+    struct loop *loop; /* borrowed */
+    struct wsconns_settings settings;
+    struct list all;          /* of wsconn; owned */
+    size_t clients;           /* of them in the server's role */
+    struct wsdeflater *spare; /* owned; for messages of one piece; NULL before the first */
+    struct buf packed;        /* where they are compressed */
+};
+
+static inline struct wsconn *
+wsconn_of(const struct ws *w)
+{
+    return container_of(w, struct wsconn, ws);
+}
+
+static inline uint32_t
+wsconn_seconds(void)
+{
+    return (uint32_t)(clock_now() / 1000);
+}
+
+/* wsconn.c */
+
+extern const struct str wsconn_ping_text; /* what our pings say, so that we know the answers */
+/* Close now, without a word. */
+void wsconn_end(struct wsconn *c);
+/* Tell the user, who is parted. */
+void wsconn_part(struct wsconn *c, const char *why);
+/* Both close frames are out, or there will be no other: let the peer read ours. */
+void wsconn_linger(struct wsconn *c);
+struct wsconn_more *wsconn_need_more(struct wsconn *c);
+void wsconn_drop_more(struct wsconn *c);
+
+/* wsconnsend.c */
+
+extern const struct ws_ops wsconn_ops;
+/* OWNER as in struct conn_piece. */
+void wsconn_send_frame(struct wsconn *c, struct wsframe_spec *spec, struct str payload, struct shared *owner);
+/* Unless one was sent. */
+void wsconn_send_close(struct wsconn *c, int code, struct str reason);
+
+/* wsconnread.c */
+
+/* The task of struct wsconn_more. */
+void wsconn_read_pending(struct task *t);
+
+#endif
