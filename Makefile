@@ -250,7 +250,7 @@ clean: ## removes build/
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1: /p' $(firstword $(MAKEFILE_LIST)) | while IFS=: read -r name text; do \
-	    printf '  make %-12s%s\n' "$$name" "$$text"; done
+	    printf '  make %-15s%s\n' "$$name" "$$text"; done
 	@sed -n 's/^# SANITIZE/  SANITIZE/p' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all deps deps-check run install check build-unit unit conformance e2e fuzz build-fuzz run-fuzz layers lint format \
