@@ -183,8 +183,7 @@ h1_park(struct xchg *x)
     if (c->state == H1_BODY) {
         conn_resume(&c->conn); /* the rest of the body is read over */
     } else if (c->parser != NULL && !c->parsing) {
-        http1_free(c->parser);
-        c->parser = NULL;
+        h1conn_drop_parser(c);
     }
     if (s->stopping) { /* it was under way when all others were told */
         s->parked_late = true;

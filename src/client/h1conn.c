@@ -31,6 +31,31 @@ h1conn_end_counting(struct h1conn *c, enum stats_counter why)
     stats_conn_end(c->server->settings.stats, c->xchg.group, &c->xchg.live, why);
 }
 
+static struct http1 *
+take_parser(struct h1server *s)
+{
+    struct http1 *p;
+    if (s->n_spare > 0)
+        return s->spare[--s->n_spare];
+    p = http1_new(HTTP1_REQUESTS, s->settings.max_head);
+    if (s->settings.allow_no_host)
+        http1_allow_no_host(p);
+    return p;
+}
+
+void
+h1conn_drop_parser(struct h1conn *c)
+{
+    struct h1server *s = c->server;
+    if (s->n_spare < H1_SPARE) {
+        http1_begin(c->parser);
+        s->spare[s->n_spare++] = c->parser;
+    } else {
+        http1_free(c->parser);
+    }
+    c->parser = NULL;
+}
+
 static void
 h1conn_free(void *ptr)
 {
@@ -202,10 +227,8 @@ h1conn_next_request(struct h1conn *c)
         return;
     }
     conn_resume(&c->conn);
-    if (c->parser != NULL && !c->parsing) {
-        http1_free(c->parser); /* an idle connection keeps nothing */
-        c->parser = NULL;
-    }
+    if (c->parser != NULL && !c->parsing)
+        h1conn_drop_parser(c); /* an idle connection keeps nothing */
 }
 
 static void
@@ -262,9 +285,7 @@ parse(struct h1conn *c, struct str in)
         if (c->parser == NULL) {
             if (in.len == 0)
                 break;
-            c->parser = http1_new(HTTP1_REQUESTS, c->server->settings.max_head);
-            if (c->server->settings.allow_no_host)
-                http1_allow_no_host(c->parser);
+            c->parser = take_parser(c->server);
         }
         event = http1_next(c->parser, &in);
         if (event == HTTP1_MORE)
@@ -287,11 +308,8 @@ parse(struct h1conn *c, struct str in)
         c->continued = true;
         conn_send(&c->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     }
-    if (c->parser != NULL &&
-        ((c->parked && c->state == H1_WAIT) || (c->state == H1_IDLE && !http1_started(c->parser)))) {
-        http1_free(c->parser);
-        c->parser = NULL;
-    }
+    if (c->parser != NULL && ((c->parked && c->state == H1_WAIT) || (c->state == H1_IDLE && !http1_started(c->parser))))
+        h1conn_drop_parser(c);
     if (c->conn.eof && c->state != H1_LINGER)
         on_eof(&c->conn);
 }

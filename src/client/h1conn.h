@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "client/h1server.h"
 
+enum { H1_SPARE = 8 }; /* parsers that wait for the next request of any connection */
+
 enum h1_state {
     H1_IDLE,   /* between requests, or in the head of one */
     H1_BODY,   /* the request's body is being read */
@@ -51,6 +53,8 @@ struct h1server {
     struct task task;      /* serves READY, and sends CORKED */
     struct h1conn *corked; /* whose answer's head lies in HEAD, waiting for the first bytes of the body; or NULL */
     struct buf head;
+    struct http1 *spare[H1_SPARE]; /* owned; begun anew: a parser's memory is used again rather than made again */
+    unsigned n_spare;
     bool stopping;
     bool parked_late; /* a request was parked while we stop */
 };
@@ -102,5 +106,8 @@ void h1conn_end_counting(struct h1conn *c, enum stats_counter why);
 extern const struct xchg_ops h1answer_ops;
 /* Send the head that waits for company, if there is one. */
 int h1answer_uncork(struct h1server *s);
+
+/* C needs no parser until bytes of another request come. */
+void h1conn_drop_parser(struct h1conn *c);
 
 #endif

@@ -76,6 +76,8 @@ h1server_free(struct h1server *s)
     while (!list_empty(&s->conns))
         h1conn_close(container_of(list_first(&s->conns), struct h1conn, in_server), h1conn_stopping);
     loop_cancel(s->loop, &s->task);
+    while (s->n_spare > 0)
+        http1_free(s->spare[--s->n_spare]);
     buf_clear(&s->head);
     mem_free(s);
 }

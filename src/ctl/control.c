@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 enum {
-    REQUEST_MS = 30000 /* from the head to the last byte of the body */
+    USUAL_BODY = 16384, /* bytes */
+    REQUEST_MS = 30000  /* from the head to the last byte of the body */
 };
 
 /* One request while its body comes. */
@@ -258,6 +259,15 @@ needs_length(struct str method)
            !str_eq(method, STR("OPTIONS"));
 }
 
+/* Room for a body of usual size is made at once; longer ones grow as they come. */
+static void
+begin_body(struct ctlreq *r, const struct http1_head *head)
+{
+    if (head->length > 0 && head->length <= USUAL_BODY)
+        buf_room(&r->body, (size_t)head->length);
+    loop_timer(r->control->loop, &r->timer, REQUEST_MS);
+}
+
 void
 control_request(void *arg, struct xchg *x)
 {
@@ -282,7 +292,7 @@ control_request(void *arg, struct xchg *x)
     else if (!acceptable)
         answer_text(r, 406, STR("Not Acceptable. Supported formats are text/plain and application/json.\n"));
     else
-        loop_timer(c->loop, &r->timer, REQUEST_MS);
+        begin_body(r, head);
 }
 
 void
