@@ -10,7 +10,7 @@
 enum {
     SEND_HWM = 200000,    /* messages for each peer */
     PACKET_MAX = 1 << 20, /* bytes */
-    LINGER_MS = 200       /* for what is sent at the end */
+    LINGER_MS = 1000      /* for what is sent at the end */
 };
 
 struct emit {
