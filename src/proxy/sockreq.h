@@ -48,7 +48,7 @@ void sockreq_put_origin(const struct sockreq *r, struct headers *h);
 void sockreq_put_common(const struct sockreq *r, struct headers *h);
 
 /* Answer with H (NULL: none), the common headers and BODY. */
-void sockreq_respond(struct sockreq *r, int status, const struct headers *h, struct str body);
+void sockreq_respond(struct sockreq *r, int status, const struct headers *own, struct str body);
 /* Answer with TEXT. */
 void sockreq_text(struct sockreq *r, int status, struct str text);
 /* Answer a request that brought messages: they are taken. */

@@ -20,7 +20,7 @@ struct socksessions;
 
 struct socksessions *socksessions_new(struct proxy *p);
 /* The sessions' requests have ended before. */
-void socksessions_free(struct socksessions *s);
+void socksessions_free(struct socksessions *all);
 
 /* NULL: there is none. */
 struct socksession *socksessions_find(struct socksessions *all, const struct route *route, struct str sid);

@@ -386,7 +386,7 @@ on_drained(struct xchg *x)
     struct follow *f = follow_of(h);
     if (f != NULL)
         follow_on_drained(h);
-    if (has_keep_alive(h) && !timer_is_set(&h->more->timer) && !(h->state == HOLD_ASKING && f->begun))
+    if (has_keep_alive(h) && !timer_is_set(&h->more->timer) && !(f != NULL && h->state == HOLD_ASKING && f->begun))
         start_keep_alive(h);
 }
 
