@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "origin/wsoverhttp.h"
 #include "proxy/answer.h"
+#include "proxy/asker.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
@@ -44,6 +45,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->updates = updates_new(l);
     p->socksessions = socksessions_new(p);
     p->links = links_new(p);
+    p->askers = askers_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -63,6 +65,7 @@ proxy_free(struct proxy *p)
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
     socksessions_free(p->socksessions);
+    askers_free(p->askers);
     links_free(p->links);
     updates_free(p->updates);
     mem_free(p);

@@ -13,6 +13,19 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
     stats_add(w->proxy->stats, w->group, what, n);
 }
 
+/* What the client asked for, where that is not what was sent to the origin; ptr NULL: it is. */
+static struct str
+home_of(const struct wsproxy *w)
+{
+    return str_c(w->has_home ? w->uri + w->uri_len : NULL);
+}
+
+static size_t
+wsproxy_size(size_t uri_len, struct str home)
+{
+    return sizeof(struct wsproxy) + uri_len + (home.ptr != NULL ? home.len + 1 : 0);
+}
+
 /* ending */
 
 static void
@@ -21,7 +34,7 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, sizeof *w + w->uri_len);
+    slab_free(w, wsproxy_size(w->uri_len, home_of(w)));
 }
 
 static void
@@ -245,7 +258,20 @@ on_hold_refresh(void *user)
         ws_refresh(w->origin);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh};
+/* As a URI of the web. */
+static void
+put_uri(const void *user, struct buf *out)
+{
+    const struct wsproxy *w = user;
+    struct str uri = w->has_home ? home_of(w) : str_of(w->uri, w->uri_len);
+    if (str_istarts(uri, STR("ws"))) {
+        buf_adds(out, STR("http"));
+        uri = str_from(uri, 2);
+    }
+    buf_adds(out, uri);
+}
+
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, put_uri};
 
 /* beginning */
 
@@ -268,7 +294,8 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len);
+    bool has_home = b->prefix.ptr != NULL && !str_eq(b->home, b->uri); /* without GRIP nobody asks for it */
+    struct wsproxy *w = slab_alloc(wsproxy_size(b->uri.len, has_home ? b->home : str_of(NULL, 0)));
     w->proxy = p;
     w->client = b->client;
     w->origin = b->origin;
@@ -276,6 +303,11 @@ wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
     w->group = (uint16_t)b->group;
     w->uri_len = (uint32_t)b->uri.len;
     memcpy(w->uri, b->uri.ptr, b->uri.len);
+    w->has_home = has_home;
+    if (has_home) {
+        memcpy(w->uri + b->uri.len, b->home.ptr, b->home.len);
+        w->uri[b->uri.len + b->home.len] = '\0';
+    }
     list_push_back(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);

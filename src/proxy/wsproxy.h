@@ -25,6 +25,7 @@ struct wsproxy {
     uint32_t live;             /* of stats */
     uint16_t group;            /* of stats */
     bool amid;                 /* a message of the client has come in part */
+    bool has_home;             /* HOME stands behind URI, with a NUL */
     uint32_t uri_len;
     char uri[]; /* as sent to the origin, for the log */
 };
@@ -35,8 +36,9 @@ struct wsproxy_begin {
     const struct target *target;    /* in the route's snapshot */
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
-    struct str uri;
-    unsigned group; /* of stats, like the next */
+    struct str uri;                 /* as sent to the origin */
+    struct str home;                /* as the client asked for it */
+    unsigned group;                 /* of stats, like the next */
     uint32_t live;
 };
 
