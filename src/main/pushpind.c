@@ -183,7 +183,7 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
-    p->numbers.channels = p->channels;
+    numbers_watch(&p->numbers, p->loop, p->channels);
     fanout_set_stats(p->fanout, p->numbers.stats);
     publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
@@ -210,8 +210,12 @@ build_proxy(struct pushpind *p, struct err *e)
     if (p->proxy == NULL)
         return -1;
     trim_init(&p->trim, p->loop, p->origin);
-    p->doors =
-        (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
+    p->doors = (struct doors){.loop = p->loop,
+                              .config = c,
+                              .channels = p->channels,
+                              .publish = p->publish,
+                              .proxy = p->proxy,
+                              .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
     proxy_set_stats(p->proxy, p->numbers.stats);
     return 0;
@@ -384,6 +388,7 @@ end(struct pushpind *p)
         resolver_free(p->resolver);
     if (p->fanout != NULL)
         fanout_free(p->fanout);
+    numbers_unwatch(&p->numbers);
     if (p->channels != NULL)
         channels_free(p->channels);
     if (p->publish != NULL)

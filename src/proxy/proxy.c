@@ -254,19 +254,6 @@ proxy_busy(const struct proxy *p)
     return links_busy(p->links);
 }
 
-static void
-recover_one(struct hold *h, void *arg)
-{
-    (void)arg;
-    h->ops->update(h, UPDATE_LOW);
-}
-
-void
-proxy_recover(struct proxy *p)
-{
-    channels_each_hold(p->channels, recover_one, NULL);
-}
-
 /* The WebSocket with this connection id, or NULL. */
 static struct wsproxy *
 find_websocket(const struct proxy *p, struct str id)
