@@ -25,6 +25,8 @@ void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
+/* We are about to stop: what the limiter holds back goes out as fast as the loop has time for it. */
+void fanout_hurry(struct fanout *f);
 /* More is published than can be delivered: publishers should wait (true), or go on (false). Called within fanout_item()
  * and from the loop. */
 void fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg);

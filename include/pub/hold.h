@@ -32,7 +32,7 @@ struct sub {
     struct sub *next;        /* in hold->subs */
     struct sub_more *more;   /* owned; NULL when there is nothing more */
     uint32_t index;          /* in the channel's array */
-    uint32_t actions;        /* deliveries that wait in the limiter */
+    uint32_t limited;        /* of pub/limit: its number there while deliveries wait; 0: none do */
 };
 
 /* Why the origin should be asked again, and how soon. Spec: reliability 1. */

@@ -293,6 +293,7 @@ on_stop(int signo, void *arg)
     ports_close(p->ports);
     doors_stop(&p->doors);
     numbers_stop(&p->numbers);
+    fanout_hurry(p->fanout);
     if (!fanout_busy(p->fanout))
         tell_clients(p);
     timer_init(&p->stop, on_stop_timer);

@@ -421,7 +421,7 @@ channels_unsubscribe(struct sub *sub)
     enum format_kind kind = sub->hold->kind;
     leave_hold(sub);
     leave_channel(ch, kind, sub);
-    if (sub->actions > 0)
+    if (sub->limited != 0)
         ch->table->ops.on_dropped(ch->table->arg, sub);
     if (ch->table->ops.on_count != NULL)
         ch->table->ops.on_count(ch->table->arg, ch, kind);

@@ -80,15 +80,16 @@ count_sent(struct fanout *f, unsigned group, struct msg *const *msgs, unsigned n
                   (uint64_t)msg_blocks(msgs[i]->item, msgs[i]->format, f->block_size) * n);
 }
 
-/* NOW: us; about when the last of them was written. */
-static void
-count_run(struct fanout *f, const struct outbox *ob, struct run *run, uint64_t now)
+/* NOW: us; about when the last of them was written. LIMITED: they have only been given to the limiter. */
+static inline void
+count_run(struct fanout *f, const struct outbox *ob, struct run *run, uint64_t now, bool limited)
 {
     unsigned n_msgs = ob->pass - run->first;
     if (f->stats != NULL && run->n > 0 && n_msgs > 0) {
         count_sent(f, run->group, ob->msgs + run->first, n_msgs, run->n);
-        stats_delivered(f->stats, run->group, (enum stats_transport)ob->kind, now - ob->msgs[run->first]->at,
-                        n_msgs * run->n);
+        if (!limited)
+            stats_delivered(f->stats, run->group, (enum stats_transport)ob->kind, now - ob->msgs[run->first]->at,
+                            n_msgs * run->n);
     }
     run->n = 0;
 }
@@ -136,6 +137,14 @@ deliver_limited(void *arg, struct sub *sub, struct msg *m)
     unsigned group = group_of(sub);
     deliver(f, sub, &m, 1, m->format->content_filters != NULL);
     stats_delivered(f->stats, group, (enum stats_transport)m->format->kind, clock_exact_us() - m->at, 1);
+}
+
+static void
+add_limited(struct fanout *f, struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!limit_add(f->limit, sub, msgs[i]))
+            stats_add(f->stats, group_of(sub), STATS_DROPPED_RATE, 1);
 }
 
 static void
@@ -217,9 +226,9 @@ begin_pass(struct outbox *ob)
         ob->check = ob->check || ob->msgs[i]->format->content_filters != NULL;
 }
 
-/* Deliver until the outbox is empty (true: it is gone) or the time is up. */
-static bool
-work(struct fanout *f, struct outbox *ob, uint64_t deadline)
+/* Deliver until the outbox is empty (true: it is gone) or the time is up. LIMITED: by way of the limiter. */
+static inline __attribute__((always_inline)) bool
+work(struct fanout *f, struct outbox *ob, uint64_t deadline, bool limited)
 {
     struct subs *s = ob->subs;
     struct run run = {.n = 0};
@@ -239,30 +248,46 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
             while (ob->marks[ob->first] <= i)
                 ob->first++;
             if (run.first != ob->first || run.group != group_of(sub)) {
-                count_run(f, ob, &run, now);
+                count_run(f, ob, &run, now, limited);
                 run = (struct run){.group = group_of(sub), .first = ob->first};
             }
             run.n++;
-            deliver(f, sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
+            if (limited)
+                add_limited(f, sub, ob->msgs + ob->first, ob->pass - ob->first);
+            else
+                deliver(f, sub, ob->msgs + ob->first, ob->pass - ob->first, ob->check);
             if (ob->channel == NULL) {
-                count_run(f, ob, &run, now);
+                count_run(f, ob, &run, now, limited);
                 outbox_free(f, ob);
                 return true;
             }
             if (++done % CHECK_EVERY == 0) {
                 now = clock_exact_us();
-                count_run(f, ob, &run, now);
+                count_run(f, ob, &run, now, limited);
                 if (now >= deadline)
                     return false;
             }
         }
         now = clock_exact_us();
-        count_run(f, ob, &run, now);
+        count_run(f, ob, &run, now, limited);
         end_pass(f, ob);
     }
     subs_settle(ob->channel, ob->kind);
     outbox_free(f, ob);
     return true;
+}
+
+/* Apart, so that nobody pays for a limit that there is not. */
+static bool
+work_limited(struct fanout *f, struct outbox *ob, uint64_t deadline)
+{
+    return work(f, ob, deadline, true);
+}
+
+static bool
+work_unlimited(struct fanout *f, struct outbox *ob, uint64_t deadline)
+{
+    return work(f, ob, deadline, false);
 }
 
 static void
@@ -273,7 +298,7 @@ on_task(struct task *t)
     while (!list_empty(&f->busy)) {
         struct outbox *ob = container_of(list_first(&f->busy), struct outbox, node);
         f->current = ob;
-        if (!work(f, ob, deadline)) {
+        if (!(limit_active(f->limit) ? work_limited : work_unlimited)(f, ob, deadline)) {
             list_remove(&f->busy, &ob->node); /* the others have their turn first */
             list_push_back(&f->busy, &ob->node);
             loop_later(f->loop, &f->task);
@@ -343,32 +368,15 @@ add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct 
     count(f, m);
 }
 
-static void
-add_limited(struct fanout *f, struct sub *sub, struct msg *m)
-{
-    if (f->stats != NULL)
-        count_sent(f, group_of(sub), &m, 1, 1);
-    if (!limit_add(f->limit, sub, m))
-        stats_add(f->stats, group_of(sub), STATS_DROPPED_RATE, 1);
-}
-
 void
 fanout_item(struct fanout *f, struct channel *ch, struct item *item)
 {
     for (int kind = 0; kind < FORMAT_KINDS; kind++) {
-        struct sub *const *at;
         struct msg *m;
-        uint32_t n;
         if (item->formats[kind] == NULL || channel_receivers(ch, kind) == 0)
             continue;
         m = msg_new(item, kind);
-        if (!limit_active(f->limit)) {
-            add_message(f, ch, kind, m);
-        } else {
-            at = channel_subs(ch, kind, &n);
-            for (uint32_t i = 0; i < n; i++)
-                add_limited(f, at[i], m);
-        }
+        add_message(f, ch, kind, m);
         msg_unref(m);
     }
 }
@@ -409,5 +417,11 @@ fanout_full(const struct fanout *f)
 bool
 fanout_busy(const struct fanout *f)
 {
-    return !list_empty(&f->busy);
+    return !list_empty(&f->busy) || limit_busy(f->limit);
+}
+
+void
+fanout_hurry(struct fanout *f)
+{
+    limit_hurry(f->limit);
 }

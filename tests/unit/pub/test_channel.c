@@ -32,7 +32,7 @@ static void
 on_dropped(void *arg, struct sub *sub)
 {
     CHECK(arg == &seen);
-    seen.dropped += sub->actions;
+    seen.dropped += sub->limited;
 }
 
 static void
@@ -295,7 +295,7 @@ TEST(what_waits_in_the_limiter_is_dropped_with_its_subscription)
 {
     struct member *a = member_new(FORMAT_HTTP_STREAM);
     begin(0, false);
-    crowd_join(a, "one")->actions = 3;
+    crowd_join(a, "one")->limited = 3;
     crowd_join(a, "two");
     member_free(a);
     CHECK_INT(seen.dropped, 3);
