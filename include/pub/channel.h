@@ -75,6 +75,8 @@ void channels_listen(struct channels *t, const struct channels_ops *ops, void *a
 /* NULL when nobody is, or lingers, there. */
 struct channel *channels_find(struct channels *t, struct str name);
 size_t channels_count(const struct channels *t);
+/* Is any hold on more than one channel? */
+bool channels_overlap(const struct channels *t);
 
 /* Subscribe H; the sub of an earlier call when it is subscribed already. */
 struct sub *channels_subscribe(struct channels *t, struct hold *h, struct str name);

@@ -3,8 +3,12 @@
  *   outbox of a channel and kind:   msgs  [ m1 | m2 | m3 ]     marks: how many entries the array had when it came
  *   one pass takes all messages there are over the array of subs; what comes meanwhile is the next pass
  *
+ * Where clients listen to several channels a pass takes what is older than all that waits in other outboxes, so that
+ * they get everything in the order in which it was published.
+ *
  * A slice lasts a millisecond; then the loop serves everything else before the next. So a message to 100,000
- * clients delays nobody, and messages that come while one is being sent leave together, in one write. */
+ * clients delays nobody, and messages that come while one is being sent leave together, in one write. Only messages
+ * that take longer than a slice may be overtaken by those of other channels. */
 #ifndef PUB_FANOUT_H
 #define PUB_FANOUT_H
 

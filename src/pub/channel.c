@@ -32,6 +32,7 @@ struct channels {
     void *arg;
     struct map map; /* of channel, by name; owned */
     struct line first_second, linger;
+    size_t several; /* holds with more than one subscription */
     struct walk recovery;
     uint8_t era;   /* of the last ids: it ends with channels_recover() */
     unsigned eras; /* that may be found in channels, besides the present one */
@@ -109,6 +110,12 @@ size_t
 channels_count(const struct channels *t)
 {
     return t->map.n;
+}
+
+bool
+channels_overlap(const struct channels *t)
+{
+    return t->several > 0;
 }
 
 struct map *
@@ -365,7 +372,8 @@ channels_subscribe(struct channels *t, struct hold *h, struct str name)
     sub->channel = ch;
     sub->next = h->subs;
     h->subs = sub;
-    h->n_subs++;
+    if (++h->n_subs == 2)
+        t->several++;
     if ((ch->many & 1 << h->kind) == 0 && ch->crowd[h->kind].one == NULL)
         ch->crowd[h->kind].one = sub;
     else
@@ -382,7 +390,8 @@ leave_hold(struct sub *sub)
     while (*at != sub)
         at = &(*at)->next;
     *at = sub->next;
-    sub->hold->n_subs--;
+    if (--sub->hold->n_subs == 1)
+        sub->channel->table->several--;
 }
 
 static void

@@ -329,8 +329,9 @@ def test_nothing_is_left_behind(server, origin):
     assert ends(server, 5) == 0
 
 
-def test_what_was_published_before_a_stop_is_delivered(start_server):
-    server = start_server("* test", {"update_on_first_subscription": "false", "message_rate": 0})
+@pytest.mark.parametrize("rate", [0, 1000])  # the second would take a minute and a half
+def test_what_was_published_before_a_stop_is_delivered(start_server, rate):
+    server = start_server("* test", {"update_on_first_subscription": "false", "message_rate": rate, "message_hwm": 0})
     ch = unique()
     clients = [server.client() for _ in range(200)]
     for c in clients:
