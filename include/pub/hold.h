@@ -56,7 +56,7 @@ struct hold {
     void *client;               /* borrowed; what deliver() reaches through: fetched into the cache ahead of time */
     struct sub first;           /* memory of one subscription: most holds have no other */
     uint8_t kind;               /* enum format_kind: which format of an item it takes */
-    uint8_t n_subs;
+    uint16_t n_subs;
     bool first_used;
     bool filters_itself; /* deliver() is given everything: ids are looked at before the filters */
 };

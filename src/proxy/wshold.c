@@ -456,7 +456,7 @@ subscribe(struct wshold *h, struct str name)
     const struct route *route = h->hold.route;
     if (sub != NULL)
         return sub;
-    if (h->hold.n_subs >= max) {
+    if (h->hold.n_subs >= max || h->hold.n_subs == UINT16_MAX) {
         log_at(route->log_level, "wssession: too many subscriptions%s%s", route->explicit_id ? " route=" : "",
                route->explicit_id ? route->id : "");
         return NULL;
