@@ -122,6 +122,7 @@ refuse_head(struct xchg *x, int status, struct str text)
     char peer[ADDRESS_TEXT_MAX];
     log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
     x->close = true;
+    x->minor = 1; /* so that it says so */
     xchg_respond_text(x, status, text);
 }
 
@@ -130,7 +131,10 @@ static void
 refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
 {
     struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
-    r.size = answer_text(x, req, status, text);
+    struct headers none;
+    headers_init(&none);
+    r.size = req->ws ? answer_whole(x, req, status, http_reason(status), &none, text, false)
+                     : answer_text(x, req, status, text);
     reqlog_write(p, &r);
     clientreq_clear(req);
     if (route != NULL)
@@ -230,10 +234,8 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
 {
     struct proxy *p = arg;
     (void)in_body;
-    if (status == 431 && str_starts(str_c(why), STR("header too large")))
+    if (status == 414 || (status == 431 && str_starts(str_c(why), STR("header too large"))))
         buf_addf(out, "Request header size exceeded limit of %d bytes.\n", p->config->client_buffer_size);
-    else if (status == 414)
-        buf_addf(out, "Request line exceeded limit of %d bytes.\n", p->config->client_buffer_size);
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
