@@ -3,12 +3,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "origin/wsoverhttp.h"
-#include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
 #include "proxy/links.h"
-#include "proxy/reqlog.h"
+#include "proxy/refusal.h"
 #include "proxy/rewrite.h"
 #include "proxy/sockjs.h"
 #include "proxy/socksession.h"
@@ -126,22 +125,6 @@ refuse_head(struct xchg *x, int status, struct str text)
     xchg_respond_text(x, status, text);
 }
 
-/* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
-static void
-refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
-{
-    struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
-    struct headers none;
-    headers_init(&none);
-    r.size = req->ws ? answer_whole(x, req, status, http_reason(status), &none, text, false)
-                     : answer_text(x, req, status, text);
-    reqlog_write(p, &r);
-    clientreq_clear(req);
-    if (route != NULL)
-        route_unref(route);
-    xchg_end(x);
-}
-
 static void
 no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
 {
@@ -149,7 +132,7 @@ no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
     if (req->ws)
         x->close = true;
-    refuse(p, x, req, NULL, 502, buf_str(&text));
+    refusal_new(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
 }
 
@@ -176,7 +159,7 @@ unwrap(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *rou
     struct err e;
     if (!x->body_complete || jsonp_unwrap(route, req, body, &e) != JSONP_BAD)
         return 0;
-    refuse(p, x, req, route, 400, str_c(e.text));
+    refusal_new(p, x, req, route, 400, str_c(e.text));
     return -1;
 }
 
@@ -221,7 +204,7 @@ proxy_request(void *arg, struct xchg *x)
     else if (ws)
         wsopen_begin(p, x, &req, route, NULL);
     else if (!may_ask(route, &req))
-        refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
+        refusal_new(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
     else {
         count_request(p, x, &req, route);
         exchange_begin(p, x, &req, buf_str(&body), route);
