@@ -151,7 +151,7 @@ const struct config_key config_keys[] = {
             "bytes that count as one delivery; 0: each item is one"),
     INT("handler", "message_wait", 0, 1000 * DAY, AT_START, message_wait, "5000",
         "milliseconds that an item waits for its predecessor"),
-    INT("handler", "id_cache_ttl", 0, DAY, AT_START, id_cache_ttl, "60",
+    INT("handler", "id_cache_ttl", 0, INT_MAX, AT_START, id_cache_ttl, "60",
         "seconds in which an item with the same id is a duplicate; 0: none ever is"),
     KEY("handler", "update_on_first_subscription", KEY_BOOL, AT_START, update_on_first_subscription, "true",
         "ask the origin again when a channel gets its first subscriber"),
