@@ -165,7 +165,7 @@ class Reader:
             probe = self.argv("exec 3<>/dev/tcp/localhost/%d" % b.port)
             self.wait(lambda: subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0, lambda: "no port %d" % b.port)
             if "build/pushpind" in b.text:  # its clients' ports are the last that it opens
-                self.wait(lambda: re.search(r"^\[INFO\] \S+ \S+ started$", self.printed(p), re.M), lambda: "not started")
+                self.wait(lambda: re.search(r"^(\[INFO\] \S+ \S+ )?started$", self.printed(p), re.M), lambda: "not started")
         elif b.socket is not None:
             self.wait(lambda: listens(self.folder / b.socket), lambda: "no socket %s" % b.socket)
         elif b.text.startswith("curl"):
