@@ -292,6 +292,14 @@ def test_routes_document_has_an_example_of_every_property():
     assert {p for p in properties if not re.search(r"`%s\b" % p, listed)} == set()
 
 
+def test_migrating_document_names_every_key_that_has_no_effect():
+    table = (TOP / "src" / "conf" / "configkeys.c").read_text()
+    old = set(re.findall(r"^    OLD\(\"\w+\", \"(\w+)\"\)", table, re.M))
+    section = (TOP / "docs" / "migrating-from-pushpin.md").read_text().partition("## Keys without effect")[2].partition("\n## ")[0]
+    assert len(old) > 50
+    assert {k for k in old if not re.search(r"`%s`" % k.replace("condure_", "connmgr_"), section)} == set()
+
+
 def test_manual_page_has_the_keys_of_the_document():
     keys = subprocess.run(["tests/tools/keys-mdoc.sh"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True).stdout
     page = (MANUAL / "pushpind.conf.5").read_text()
