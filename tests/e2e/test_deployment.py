@@ -1,5 +1,5 @@
-"""What stands in front of pushpind: the configurations of nginx and HAProxy in docs/deployment.md, as they stand there
-but for ports and certificates, before the real daemon. Skipped where nginx or HAProxy is not installed."""
+"""What docs/deployment.md has for other programs, as it stands there but for ports and paths: nginx and HAProxy before
+the real daemon, the unit of systemd, logrotate. Each is skipped where its program is not installed."""
 
 import os
 import pathlib
@@ -33,10 +33,15 @@ http {{
 """
 
 
-def blocks(heading):
-    """{language: text} of the fenced blocks below that heading."""
+def all_blocks(heading):
+    """[(language, text)] of the fenced blocks below that heading."""
     section = re.search(r"^## %s\n(.*?)(?=^## |\Z)" % re.escape(heading), DOCUMENT.read_text(), re.M | re.S).group(1)
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S))
+    return re.findall(r"^```(\w+)\n(.*?)^```", section, re.M | re.S)
+
+
+def blocks(heading):
+    """{language: text} of them."""
+    return dict(all_blocks(heading))
 
 
 def keys(ini):
@@ -254,3 +259,60 @@ def test_health_check_asks_pushpind_alone(request, name, origin):
     wait_for(lambda: front.server_state() == ("UP", "L7OK"), 20, "a check")
     assert "//health/" not in front.server.logs()
     assert not [r for r in origin.requests("/") if r.get("Pushpin-Check")]
+
+
+# systemd
+
+def unit():
+    return next(text for language, text in all_blocks("systemd") if language == "ini" and "[Unit]" in text)
+
+
+def template():
+    """The unit for several instances: some lines of the one are replaced."""
+    text = unit()
+    for line in blocks("Several instances on one port")["ini"].splitlines():
+        name = line.partition("=")[0]
+        text, n = re.subn(r"^%s=.*$" % name, lambda m: line, text, flags=re.M)
+        assert n == 1, name
+    return text
+
+
+def verified(path):
+    """What systemd says of a unit."""
+    r = subprocess.run([program("systemd-analyze"), "verify", "--man=no", str(path)], stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True)
+    return r.returncode, r.stdout
+
+
+@pytest.mark.parametrize("name,text", [("pushpind.service", unit), ("pushpind@.service", template)], ids=["one", "several"])
+def test_systemd_takes_the_unit(name, text, target, tmp_path):
+    plain = tmp_path / "plain.service"
+    plain.write_text("[Service]\nExecStart=%s\n" % target.binary)
+    if verified(plain) != (0, ""):
+        pytest.skip("systemd-analyze does not work here")
+    (tmp_path / name).write_text(replace(text(), {r"/usr/local/bin/pushpind": target.binary}))
+    assert verified(tmp_path / name) == (0, "")
+
+
+# log rotation
+
+def test_logrotate(target, tmp_path):
+    rotate = program("logrotate")
+    config = replace(blocks("Log files")["logrotate"], {r"/var/log/pushpin": tmp_path, r"systemctl reload pushpind": "kill -HUP %d"})
+    port, log = free_port(), tmp_path / "pushpind.log"
+    (tmp_path / "pushpin.conf").write_text("[global]\nrundir=%s/run\n[runner]\nhttp_port=127.0.0.1:%d\n[handler]\npush_in_spec=\n"
+                                           "push_in_sub_specs=\npush_in_http_port=-1\ncommand_spec=\nstats_spec=\n" % (tmp_path, port))
+    p = subprocess.Popen([target.binary, "--config", str(tmp_path / "pushpin.conf"), "--route", "* test", "--logfile", str(log)],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: port_open(port), 10, "the port")
+        (tmp_path / "logrotate.conf").write_text(config % p.pid)
+        (tmp_path / "logrotate.conf").chmod(0o644)
+        r = subprocess.run([rotate, "--state", str(tmp_path / "state"), "--force", str(tmp_path / "logrotate.conf")],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert (r.returncode, r.stdout) == (0, "")
+        assert " started\n" in (tmp_path / "pushpind.log.1").read_text()
+        wait_for(lambda: log.exists() and "reloading" in log.read_text(), 10, "a log file anew")
+    finally:
+        p.terminate()
+        p.wait(10)
