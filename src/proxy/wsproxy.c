@@ -1,7 +1,9 @@
 #include "proxy/wsproxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "proxy/reqlog.h"
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
@@ -13,20 +15,13 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
     stats_add(w->proxy->stats, w->group, what, n);
 }
 
-/* What the client asked for, where that is not what was sent to the origin; ptr NULL: it is. */
-static struct str
-home_of(const struct wsproxy *w)
-{
-    return str_c(w->has_home ? w->uri + w->uri_len : NULL);
-}
+/* ending */
 
 static size_t
-wsproxy_size(size_t uri_len, struct str home)
+size_of(const struct wsproxy *w)
 {
-    return sizeof(struct wsproxy) + uri_len + (home.ptr != NULL ? home.len + 1 : 0);
+    return sizeof *w + w->uri_len + w->asked_len + w->target_len;
 }
-
-/* ending */
 
 static void
 wsproxy_free(void *ptr)
@@ -34,7 +29,29 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, wsproxy_size(w->uri_len, home_of(w)));
+    slab_free(w, size_of(w));
+}
+
+/* The first close frame counts, be it a peer's or what we were told to send. */
+static void
+note_close(struct wsproxy *w, int code)
+{
+    if (w->closed == 0)
+        w->closed = (uint16_t)code;
+}
+
+static void
+log_end(const struct wsproxy *w)
+{
+    struct reqlog_end end = {.uri = str_of(w->text, w->uri_len),
+                             .target = str_of(w->text + w->uri_len + w->asked_len, w->target_len),
+                             .over_http = w->over_http,
+                             .code = w->closed != 0 ? w->closed : WSFRAME_ABNORMAL,
+                             .began = w->began};
+    if (w->asked_len > 0)
+        end.uri = str_of(w->text + w->uri_len, w->asked_len);
+    if (w->target_len > 0)
+        reqlog_end(w->proxy, &end);
 }
 
 static void
@@ -53,6 +70,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
     if (!list_in(&w->in_proxy))
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
+    log_end(w);
     stats_conn_end(w->proxy->stats, w->group, &w->live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
@@ -65,6 +83,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
 void
 wsproxy_shutdown(struct wsproxy *w)
 {
+    note_close(w, WSFRAME_GOING_AWAY);
     finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_SHUTDOWN);
 }
 
@@ -126,6 +145,7 @@ static void
 on_client_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
@@ -151,7 +171,7 @@ static void
 on_client_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("client of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("client of %.*s: %s", (int)w->uri_len, w->text, why);
     w->client = NULL;
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
@@ -206,6 +226,7 @@ static void
 on_origin_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) /* the answer to the client's */
         w->origin = NULL;
     close_side(&w->client, code, reason);
@@ -225,7 +246,7 @@ static void
 on_origin_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("origin of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("origin of %.*s: %s", (int)w->uri_len, w->text, why);
     w->origin = NULL;
     finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
@@ -238,6 +259,7 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 static void
 on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
 {
+    note_close(user, code);
     finish(user, code, WSFRAME_NO_CODE, reason, why);
 }
 
@@ -263,7 +285,7 @@ static void
 put_uri(const void *user, struct buf *out)
 {
     const struct wsproxy *w = user;
-    struct str uri = w->has_home ? home_of(w) : str_of(w->uri, w->uri_len);
+    struct str uri = w->asked_len > 0 ? str_of(w->text + w->uri_len, w->asked_len) : str_of(w->text, w->uri_len);
     if (str_istarts(uri, STR("ws"))) {
         buf_adds(out, STR("http"));
         uri = str_from(uri, 2);
@@ -281,7 +303,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
     struct wshold_begin hb = {.client = b->client,
                               .route = b->route,
                               .target = b->target,
-                              .uri = str_of(w->uri, w->uri_len),
+                              .uri = str_of(w->text, w->uri_len),
                               .ops = &wshold_ops,
                               .group = w->group,
                               .user = w};
@@ -291,23 +313,34 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
+static struct wsproxy *
+wsproxy_alloc(const struct wsproxy_begin *b)
+{
+    struct wsproxy like = {.uri_len = (uint32_t)b->uri.len}, *w;
+    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
+    if (log_on(LOG_INFO))
+        like.target_len = (uint8_t)target.len;
+    if ((like.target_len > 0 || b->prefix.ptr != NULL) && !str_eq(b->asked, b->uri)) /* for the log, or filters */
+        like.asked_len = (uint32_t)b->asked.len;
+    w = slab_alloc(size_of(&like));
+    *w = like;
+    memcpy(w->text, b->uri.ptr, b->uri.len);
+    memcpy(w->text + w->uri_len, b->asked.ptr, w->asked_len);
+    memcpy(w->text + w->uri_len + w->asked_len, target.ptr, w->target_len);
+    return w;
+}
+
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    bool has_home = b->prefix.ptr != NULL && !str_eq(b->home, b->uri); /* without GRIP nobody asks for it */
-    struct wsproxy *w = slab_alloc(wsproxy_size(b->uri.len, has_home ? b->home : str_of(NULL, 0)));
+    struct wsproxy *w = wsproxy_alloc(b);
     w->proxy = p;
+    w->began = clock_now();
+    w->over_http = b->over_http;
     w->client = b->client;
     w->origin = b->origin;
     w->live = b->live;
     w->group = (uint16_t)b->group;
-    w->uri_len = (uint32_t)b->uri.len;
-    memcpy(w->uri, b->uri.ptr, b->uri.len);
-    w->has_home = has_home;
-    if (has_home) {
-        memcpy(w->uri + b->uri.len, b->home.ptr, b->home.len);
-        w->uri[b->uri.len + b->home.len] = '\0';
-    }
     list_push_back(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);
