@@ -499,17 +499,16 @@ static void
 recover_channel(struct channel *ch, void *arg)
 {
     struct channels *t = arg;
-    uint32_t left = UINT32_MAX;
-    unsigned most = SLICE;
+    uint32_t left[2] = {UINT32_MAX, UINT32_MAX};
+    unsigned most = UINT32_MAX;
     if (ch->era != t->era)
         channel_forget_id(ch);
-    if (ch->first_second)
-        return; /* they are going to be updated anyway */
-    if (!update_some(ch, FORMAT_HTTP_RESPONSE, &left, &most))
-        push_in(ch);
-    left = UINT32_MAX;
-    if (!ch->first_second && !update_some(ch, FORMAT_HTTP_STREAM, &left, &most))
-        push_in(ch);
+    if (channel_receivers(ch, FORMAT_HTTP_RESPONSE) + channel_receivers(ch, FORMAT_HTTP_STREAM) <= SLICE) {
+        update_some(ch, FORMAT_HTTP_RESPONSE, &left[0], &most);
+        update_some(ch, FORMAT_HTTP_STREAM, &left[1], &most);
+    } else if (!ch->first_second) {
+        push_in(ch); /* else they are going to be updated anyway */
+    }
 }
 
 static void
