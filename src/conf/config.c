@@ -115,8 +115,6 @@ warn_unsupported(const struct config *c)
 {
     if (*c->state_spec != '\0')
         log_warn("state_spec: sessions are not supported, it has no effect");
-    if (c->share_all)
-        log_warn("share_all: each request is sent to the origin by itself, it has no effect");
 }
 
 /* Each section's rows. [global] comes first: the other texts use its variables. */

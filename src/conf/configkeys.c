@@ -174,7 +174,7 @@ const struct config_key config_keys[] = {
     OPT("handler", "prometheus_prefix", KEY_TEXT, AT_START, prometheus_prefix, "", "pushpin_",
         "what the names of metrics begin with"),
     OPT("handler", "share_all", KEY_BOOL, AT_START, share_all, "false", "true",
-        "accepted for compatibility: each request is sent to the origin by itself, a warning says so"),
+        "ask the origin once for simultaneous requests of the same method and URI, whoever sends them"),
 
     LEGACY("runner", "rundir"),
     LEGACY("handler", "push_in_sub_spec"),

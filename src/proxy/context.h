@@ -8,6 +8,7 @@
 
 struct askers;
 struct links;
+struct sharings;
 struct socksessions;
 struct updates;
 
@@ -26,6 +27,7 @@ struct proxy {
     struct list websockets;            /* of struct wsproxy, by in_proxy; they own themselves */
     struct links *links;               /* owned */
     struct askers *askers;             /* owned */
+    struct sharings *sharings;         /* owned */
     struct socksessions *socksessions; /* owned */
 };
 

@@ -10,6 +10,7 @@
 #include "proxy/links.h"
 #include "proxy/refusal.h"
 #include "proxy/rewrite.h"
+#include "proxy/sharing.h"
 #include "proxy/sockjs.h"
 #include "proxy/socksession.h"
 #include "proxy/updates.h"
@@ -45,6 +46,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->socksessions = socksessions_new(p);
     p->links = links_new(p);
     p->askers = askers_new(p);
+    p->sharings = sharings_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -65,6 +67,7 @@ proxy_free(struct proxy *p)
         jwt_key_unref(p->upstream_key);
     socksessions_free(p->socksessions);
     askers_free(p->askers);
+    sharings_free(p->sharings);
     links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
