@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from harness import Reply, certificate, free_port, unique, woh_events, woh_parse
+from harness import certificate, free_port, unique
 from nodejs import node_fixture, npm_modules_fixture                    # noqa: F401
-from ws_harness import EVENTS, ws_item
+from ws_harness import ws_item
 from ws_libraries import (PARTS, Loop, Script, WebsocketsCaller, WebsocketsOrigin, WsCaller, WsOrigin, WsprotoCaller,
-                          WsprotoOrigin)
+                          WsprotoOrigin, echo_over_http)
 
 CALLERS = ("websockets", "wsproto", "ws")
 BACKENDS = tuple(way + name for name in CALLERS for way in ("", "grip-")) + ("woh", "test")
@@ -29,7 +29,7 @@ class Backends:
         self.loop = loop
         self.started = {}
         self.woh_port = origin.port
-        origin.serve(self.woh, "/woh")
+        origin.serve(echo_over_http, "/woh")
 
     def routes(self):
         to = {prefix + name: ports[grip] for name, ports in self.ports.items() for prefix, grip in (("", False), ("grip-", True))}
@@ -41,32 +41,6 @@ class Backends:
             self.started[name] = {"websockets": lambda ports: WebsocketsOrigin(self.loop, ports), "wsproto": WsprotoOrigin,
                                   "ws": lambda ports: WsOrigin(node, ports)}[name](self.ports[name])
         return self.started[name]
-
-    @staticmethod
-    def woh(request):
-        """What the others do, over HTTP, where nothing is remembered."""
-        script, out = Script(request.target, True), []
-        for name, content in woh_parse(request.body):
-            text = (content or b"").decode(errors="replace")
-            if name == "OPEN":
-                out += ["OPEN"] + [("TEXT", m) for m in script.first()]
-            elif name == "PING":
-                out.append(("PONG", content or b""))
-            elif name == "PONG":
-                out.append(("TEXT", script.echo("pong " + text)))
-            elif name == "CLOSE":
-                out.append(("CLOSE", content or b""))
-            elif name == "BINARY":
-                out.append(("BINARY", script.echo(content or b"")))
-            elif name == "TEXT" and script.closing(text):
-                code, reason = script.closing(text)
-                out.append(("CLOSE", code.to_bytes(2, "big") + reason.encode()))
-            elif name == "TEXT" and script.pinging(text) is not None:
-                out.append(("PING", script.pinging(text)))
-            elif name == "TEXT":
-                out.append(("TEXT", script.echo("".join(PARTS) if text == "parts" else text)))
-        headers = {"Content-Type": EVENTS, "Sec-WebSocket-Extensions": "grip", "Sec-WebSocket-Protocol": "chat"}
-        return Reply(200, headers, woh_events(*out))
 
     def stop(self):
         for o in self.started.values():

@@ -23,7 +23,8 @@ import urllib.parse
 
 import pytest
 
-from harness import HOST, client_tls
+from harness import HOST, Reply, client_tls, woh_events, woh_parse
+from ws_harness import EVENTS
 
 websockets = pytest.importorskip("websockets", reason="needs Debian's python3-websockets")
 wsproto = pytest.importorskip("wsproto", reason="needs Debian's python3-wsproto")
@@ -86,6 +87,36 @@ class Closes:
         with self.changed:
             assert self.changed.wait_for(lambda: tag in self.seen, LIMIT), "the origin's connection has not ended"
             return self.seen.pop(tag)
+
+
+# WebSocket-over-HTTP
+
+def echo_over_http(request):
+    """The answer of an Origin that does the same over HTTP, where it remembers nothing."""
+    script, out = Script(request.target, True), []
+    for name, content in woh_parse(request.body):
+        text = (content or b"").decode(errors="replace")
+        if name == "OPEN":
+            out += ["OPEN"] + [("TEXT", m) for m in script.first()]
+        elif name == "PING":
+            out.append(("PONG", content or b""))
+        elif name == "PONG":
+            out.append(("TEXT", script.echo("pong " + text)))
+        elif name == "CLOSE":
+            out.append(("CLOSE", content or b""))
+        elif name == "BINARY":
+            out.append(("BINARY", script.echo(content or b"")))
+        elif name == "TEXT" and script.closing(text):
+            code, reason = script.closing(text)
+            out.append(("CLOSE", code.to_bytes(2, "big") + reason.encode()))
+        elif name == "TEXT" and script.pinging(text) is not None:
+            out.append(("PING", script.pinging(text)))
+        elif name == "TEXT":
+            out.append(("TEXT", script.echo("".join(PARTS) if text == "parts" else text)))
+    headers = {"Content-Type": EVENTS, "Sec-WebSocket-Extensions": "grip"}
+    if "chat" in (request.get("Sec-WebSocket-Protocol") or ""):
+        headers["Sec-WebSocket-Protocol"] = "chat"
+    return Reply(200, headers, woh_events(*out))
 
 
 # websockets, which has a loop of its own on a thread
