@@ -58,6 +58,14 @@ class Browser:
     def run(self, script, *args):
         return self.ask("POST", "/session/%s/execute/sync" % self.session, {"script": script, "args": args})
 
+    def call(self, script, *args):
+        """run() for a script that awaits something; it has its arguments in args."""
+        r = self.ask("POST", "/session/%s/execute/async" % self.session, {"args": args, "script": """
+            const given = [...arguments], done = given.pop();
+            (async (args) => {%s})(given).then((value) => done({value}), (e) => done({error: String(e)}));""" % script})
+        assert "error" not in r, r["error"]
+        return r.get("value")
+
     def close(self):
         try:
             if self.session is not None:

@@ -5,6 +5,7 @@
 //   {"do": "ws-server", "id": 2, "port": ..}       a server of ws's that echoes: listening, closed
 //   {"do": "sockjs", "id": 3, "url": ..}           a client of sockjs-client's: open, message, close
 //   {"do": "eventsource", "id": 4, "url": ..}      a client of eventsource's: open, message, error
+//   {"do": "grip", "id": 5, "port": ..}            an origin made with @fanoutio/grip, and its publisher: listening, published
 //   {"do": "send", "id": 1, "text": ..}            and so on: see `orders`
 'use strict';
 
@@ -64,6 +65,20 @@ const kinds = {
         return sock;
     },
 
+    'grip': ({id, port, url}) => {
+        const origin = {};
+        import(path.join(modules, 'node_modules/@fanoutio/grip/build/index-node.js')).then((grip) => {
+            origin.grip = grip;
+            origin.publisher = new grip.Publisher(url);
+            origin.say = (event, fields) => say(id, event, fields);
+            require('http').createServer((request, response) => answerGrip(origin, request, response).catch((e) => {
+                say(id, 'error', {text: e.stack});
+                response.destroy();
+            })).listen(port, '127.0.0.1', () => say(id, 'listening', {port}));
+        });
+        return origin;
+    },
+
     'eventsource': ({id, url}) => {
         const EventSource = load('eventsource');
         const es = new EventSource(url, {https: {rejectUnauthorized: false}});
@@ -99,7 +114,66 @@ function serve(id, ws, request, grip, parts) {
         ws.send('c:' + JSON.stringify({type: 'subscribe', channel}));
 }
 
+// What an application does that is made with @fanoutio/grip.
+async function answerGrip({grip, publisher}, request, response) {
+    const url = new URL(request.url, 'http://localhost');
+    const channel = url.searchParams.get('channel');
+    const {isProxied, isSigned} = await publisher.validateGripSig(request.headers['grip-sig']);
+    if (!isProxied || !isSigned) {
+        response.writeHead(403).end('not signed\n');
+        return;
+    }
+    if (grip.isNodeReqWsOverHttp(request)) {
+        const context = await grip.getWebSocketContextFromNodeReq(request);
+        converse(context, channel);
+        response.writeHead(200, context.toHeaders()).end(grip.encodeWebSocketEvents(context.getOutgoingEvents()));
+        return;
+    }
+    const instruct = new grip.GripInstruct(channel);
+    if (url.pathname === '/poll') {
+        instruct.setHoldLongPoll(20);
+    } else {
+        instruct.setHoldStream();
+        instruct.setKeepAlive('alive\n\u0000', 1);
+    }
+    instruct.meta = {user: 'me'};
+    response.writeHead(200, {...instruct.toHeaders(), 'Content-Type': 'text/plain'}).end('first\n');
+}
+
+// An echo; "as NAME" sets a name, which it remembers by way of the proxy.
+function converse(context, channel) {
+    if (context.isOpening()) {
+        context.accept();
+        context.subscribe(channel);
+    }
+    while (context.canRecv()) {
+        const message = context.recvRaw();
+        if (message === null)
+            context.close(context.closeCode);
+        else if (typeof message !== 'string')
+            context.sendBinary(message);
+        else if (message.startsWith('as '))
+            context.meta.name = message.slice(3);
+        else if (message === 'detach')
+            context.detach();
+        else if (message === 'close')
+            context.close();
+        else
+            context.send((context.meta.name ? context.meta.name + ': ' : '') + message);
+    }
+}
+
+// One item with all three formats.
+function publish({grip, publisher, say}, {channel, text, bytes, itemId, prevId}) {
+    const content = text ?? Buffer.from(bytes, 'base64');
+    const formats = [new grip.HttpStreamFormat(content), new grip.HttpResponseFormat({code: 201, headers: {'X-A': '1'}, body: content}),
+        new grip.WebSocketMessageFormat(content)];
+    publisher.publishFormats(channel, formats, itemId, prevId)
+        .then(() => say('published', {}), (e) => say('error', {text: e.stack}));
+}
+
 const orders = {
+    publish,
     send: (thing, order) => thing.send.length > 1 ? thing.send(unpacked(order), {fin: order.fin !== false}) : thing.send(order.text),
     ping: (thing, order) => thing.ping(order.text),
     close: (thing, order) => 'code' in order ? thing.close(order.code, order.reason) : thing.close(),
