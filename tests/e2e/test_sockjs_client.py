@@ -185,3 +185,10 @@ def test_client_closes(dial, endpoint, where, transport):
     s.close(3456, "enough")
     assert s.ended() == (3456, "enough")
     assert endpoint.ws.closed(tag)[0] in (1000, 1001)
+
+
+@pytest.mark.parametrize("where,transport,backend", [(*way, b) for way in NODE for b in BACKENDS])
+def test_burst(dial, where, transport, backend):
+    s = dial(where, transport, backend)
+    texts = ["%d \u2603" % n for n in range(1000)]
+    assert echoed(s, texts)

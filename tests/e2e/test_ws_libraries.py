@@ -14,7 +14,7 @@ from ws_libraries import (PARTS, Loop, Script, WebsocketsCaller, WebsocketsOrigi
                           WsprotoOrigin, echo_over_http)
 
 CALLERS = ("websockets", "wsproto", "ws")
-BACKENDS = tuple(way + name for name in CALLERS for way in ("", "grip-")) + ("woh", "test")
+BACKENDS = tuple(way + name for name in CALLERS for way in ("", "grip-")) + ("tls-websockets", "woh", "test")
 MB = 1 << 20
 WAYS = {"plain": (False, False), "deflate": (True, False), "wss": (False, True), "wss-deflate": (True, True)}
 TEXT = "plain, \u00fc, \u2603, \U0001f600, \x00\x1f\x7f\u2028\ufffd, end"
@@ -26,6 +26,7 @@ class Backends:
 
     def __init__(self, loop, origin):
         self.ports = {name: {False: free_port(), True: free_port()} for name in CALLERS}
+        self.ports["websockets"]["tls"] = free_port()
         self.loop = loop
         self.started = {}
         self.woh_port = origin.port
@@ -34,6 +35,7 @@ class Backends:
     def routes(self):
         to = {prefix + name: ports[grip] for name, ports in self.ports.items() for prefix, grip in (("", False), ("grip-", True))}
         return "\n".join(["*,path_beg=/%s localhost:%d" % route for route in to.items()]
+                         + ["*,path_beg=/tls-websockets localhost:%d,ssl,insecure" % self.ports["websockets"]["tls"]]
                          + ["*,path_beg=/woh localhost:%d,over_http" % self.woh_port, "*,path_beg=/test test"])
 
     def get(self, name, node):
@@ -84,7 +86,7 @@ class Setting:
         get = request.getfixturevalue
         self.name, (self.deflate, self.tls) = backend, WAYS[way]
         self.server = get("server" if way == "plain" else "squeezing")
-        library = backend.replace("grip-", "")
+        library = backend.replace("grip-", "").replace("tls-", "")
         node = get("node") if "ws" in (caller, library) else None
         self.caller = {"websockets": lambda: WebsocketsCaller(get("loop")), "wsproto": WsprotoCaller,
                        "ws": lambda: WsCaller(node)}[caller]()
@@ -109,8 +111,8 @@ def setting(request, caller, backend, way):
     return Setting(request, caller, backend, way)
 
 
-def everything(callers=CALLERS, backends=BACKENDS, ways=tuple(WAYS)):
-    return pytest.mark.parametrize("caller,backend,way", list(itertools.product(callers, backends, ways)))
+def everything(callers=CALLERS, backends=BACKENDS, ways=("plain", "wss-deflate"), more=()):
+    return pytest.mark.parametrize("caller,backend,way", [*itertools.product(callers, backends, ways), *more])
 
 
 def echoed(call, message):
@@ -118,7 +120,8 @@ def echoed(call, message):
     return call.receive() == message
 
 
-@everything()
+@everything(more=[("websockets", "grip-ws", "deflate"), ("wsproto", "ws", "deflate"), ("ws", "woh", "deflate"),
+                  ("websockets", "woh", "wss"), ("wsproto", "grip-ws", "wss"), ("ws", "test", "wss")])
 def test_conversation(setting):
     c = setting.call()
     for message in (TEXT, b"\x00\xff" * 100, "", b"", "x" * 125, "x" * 126, "x" * 65535, "x" * 65536, LONG * 100):
@@ -142,7 +145,9 @@ def test_conversation(setting):
         assert setting.origin.closed(c.tag) == (4321, "enough \u2603")
 
 
-@everything(ways=("plain", "wss-deflate"))
+@everything(backends=("websockets", "grip-wsproto", "woh"), ways=("plain",),
+            more=[("websockets", "ws", "wss-deflate"), ("wsproto", "tls-websockets", "wss"), ("ws", "grip-websockets", "wss-deflate"),
+                  ("ws", "test", "wss-deflate"), ("wsproto", "test", "plain"), ("websockets", "grip-ws", "plain")])
 def test_large_messages(setting):
     c = setting.call()
     n = 150000 if setting.name == "woh" else MB          # what waits for a request is limited
@@ -152,7 +157,7 @@ def test_large_messages(setting):
     assert c.ended()[0] == 1000
 
 
-@everything(backends=BACKENDS[:-1], ways=("plain", "wss-deflate"))
+@everything(backends=BACKENDS[:-1], ways=("plain",))
 def test_backend_closes(setting):
     for code, reason in (1000, ""), (1001, "away"), (1011, "x" * 123), (3000, ""), (4999, "\u2603"):
         c = setting.call()
@@ -171,7 +176,7 @@ def test_close_without_code(setting):
         assert setting.origin.closed(c.tag) == (1000, "")
 
 
-@everything(backends=("websockets", "grip-ws", "woh"), ways=("deflate",))
+@everything(backends=("grip-ws", "woh"), ways=("deflate",))
 @pytest.mark.parametrize("asked", [
     {"server_no_context_takeover": True}, {"client_no_context_takeover": True}, {"server_max_window_bits": 9},
     {"client_max_window_bits": 9}, {"server_max_window_bits": 11, "client_max_window_bits": 10,
@@ -188,7 +193,7 @@ def test_compression_as_asked_for(setting, asked):
     assert c.ended()[0] == 4000
 
 
-@everything(backends=[b for b in BACKENDS if b[:4] in ("grip", "woh", "test")], ways=("plain", "wss-deflate"))
+@everything(backends=[b for b in BACKENDS if b[:4] in ("grip", "woh", "test")])
 def test_published_messages(setting):
     channel = unique()
     c = setting.call(channel)
@@ -204,7 +209,7 @@ def test_published_messages(setting):
         assert setting.origin.closed(c.tag) == (1000, "")
 
 
-@everything(backends=("websockets", "grip-wsproto", "ws", "woh"), ways=("wss-deflate",))
+@everything(backends=("grip-wsproto", "woh"), ways=("wss-deflate",))
 def test_many_at_once(setting):
     calls = [setting.call() for _ in range(8)]
 
@@ -217,3 +222,25 @@ def test_many_at_once(setting):
         return calls[n].ended()[0]
     with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
         assert list(pool.map(talk, range(len(calls)))) == [4000 + n for n in range(len(calls))]
+
+
+@everything(backends=("wsproto", "grip-ws", "woh", "test"), ways=("plain",))
+def test_burst(setting):
+    """Much more than buffers hold, before anything is read."""
+    c = setting.call()
+    n = 300 if setting.name == "woh" else 2000          # what waits for a request is limited
+    messages = ["%d %s" % (i, LONG[:i % 40] * 10) for i in range(n)]
+    for m in messages:
+        c.send(m)
+    for m in messages:
+        assert c.receive() == m
+    c.close(4000)
+    assert c.ended()[0] == 4000
+
+
+@everything(callers=("ws",), backends=BACKENDS[:-2])
+def test_caller_vanishes(setting):
+    c = setting.call()
+    assert echoed(c, "hello")
+    c.thing.tell("terminate")
+    assert setting.origin.closed(c.tag)[0] == 1001

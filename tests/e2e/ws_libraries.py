@@ -9,9 +9,9 @@ A caller opens a connection and is driven by the test's thread:
     c.ping(payload)                       returns when the pong has come
     c.close(code, reason), c.ended()      ended() returns the code and the reason that came
 
-An origin listens on two ports, {False: for plain echoes, True: for GRIP}. The query of a connection's path may
-name the channel that the origin subscribes it to, and a tag: closed(tag) waits for the connection's end and returns the
-code and the reason that came. What it answers to which message is in Script."""
+An origin listens on two ports, {False: for plain echoes, True: for GRIP}, that of websockets also on {"tls": with TLS}.
+The query of a connection's path may name the channel that the origin subscribes it to, and a tag: closed(tag) waits for
+the connection's end and returns the code and the reason that came. What it answers to which message is in Script."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ import urllib.parse
 
 import pytest
 
-from harness import HOST, Reply, client_tls, woh_events, woh_parse
+from harness import HOST, Reply, client_tls, server_tls, woh_events, woh_parse
 from ws_harness import EVENTS
 
 websockets = pytest.importorskip("websockets", reason="needs Debian's python3-websockets")
@@ -215,16 +215,16 @@ class WebsocketsOrigin:
         self.loop = loop
         self.closes = Closes()
         self.closed = self.closes.wait
-        self.servers = [loop.run(self.listen(port, grip)) for grip, port in ports.items()]
+        self.servers = [loop.run(self.listen(port, kind is True, kind == "tls")) for kind, port in ports.items()]
 
-    async def listen(self, port, grip):
+    async def listen(self, port, grip, tls):
         async def serve(ws):
             await self.serve(ws, Script(ws.path, grip))
         how = {"compression": "deflate"}
         if grip:
             how = {"extensions": [GripFactory(), websockets_deflate.ServerPerMessageDeflateFactory(**FRUGAL)], "compression": None}
         return await websockets.serve(serve, HOST, port, subprotocols=["chat"], max_size=None, ping_interval=None,
-                                      close_timeout=LIMIT, **how)
+                                      close_timeout=LIMIT, ssl=server_tls("localhost") if tls else None, **how)
 
     async def serve(self, ws, script):
         for m in script.first():
