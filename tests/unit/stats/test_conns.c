@@ -85,7 +85,7 @@ TEST(the_loop_sleeps_while_nobody_listens)
     subscribe("conn ", true);
     CHECK(timer_is_set(&stats->parts->tick));
     subscribe("conn ", false);
-    loop_advance(loop, 1000);
+    loop_advance(loop, 2000);
     CHECK(!timer_is_set(&stats->parts->tick));
     CHECK_INT(stats->groups[0]->n[STATS_MINUTES], 1);
     end();
