@@ -70,17 +70,19 @@ check(const struct http1_head *head)
 bool
 wsopen_refuse(struct xchg *x, struct clientreq *req)
 {
+    char peer[ADDRESS_TEXT_MAX];
     int status = check(xchg_head(x));
     struct headers h;
     if (status == 0)
         return false;
-    log_info("request refused code=%d: not a valid WebSocket request", status);
+    log_info("request refused from=%s code=%d: not a valid WebSocket request", xchg_peer(x, peer).ptr, status);
     headers_init(&h);
     headers_view(&h, STR("Content-Type"), STR("text/plain"));
     if (status == 426)
         headers_view(&h, STR("Sec-WebSocket-Version"), STR("13"));
     clientreq_clear(req);
     x->close = true;
+    x->minor = 1;
     xchg_respond(x, status, http_reason(status), &h, str_of(invalid, sizeof invalid - 1));
     headers_clear(&h);
     return true;
