@@ -76,8 +76,8 @@ skip_interim(struct h1client *c, struct str *in)
     return true;
 }
 
-/* An answer to HEAD, a 204 or a 304 ends with its head, whatever that announces. Origins that send the body all the same
- * are not rare, and it may come when the next request is on its way, and be taken for its answer. */
+/* An answer to HEAD, a 204 or a 304 ends with its head, whatever that announces. Origins that send the body all the
+ * same are not rare, and it may come when the next request is on its way, and be taken for its answer. */
 static bool
 may_have_body(const struct http1_head *head)
 {

@@ -54,7 +54,8 @@ LINES = [
     b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
 ]
 FIELDS = [
-    b"X : y", b" X: y", b"X: y\r\n z", b"X\x00: y", b"X\x80: y", b": y", b"X", b"X: a\x00b", b"X: a\x0bb", b"X: a\x7fb", b"X: a\rb",
+    b"X : y", b" X: y", b"X: y\r\n z", b"X\x00: y", b"X\x80: y", b": y", b"X", b"X: a\x00b", b"X: a\x0bb", b"X: a\x7fb",
+            b"X: a\rb",
     b"X: a\x1bb", b"(X): y", b"Connection: close,", b"Connection: a b", b"Content-Length: +5", b"Content-Length: -1",
     b"Content-Length: 0x5", b"Content-Length: 05", b"Content-Length: 5,5", b"Content-Length: 5 5", b"Content-Length:",
     b"Content-Length: 5\r\nContent-Length: 5", b"Content-Length: 99999999999999999999", b"Transfer-Encoding: Chunked",
@@ -63,10 +64,13 @@ FIELDS = [
     b"Transfer-Encoding: chunked\r\nContent-Length: 5", b"Content-Length: 5\r\nTransfer-Encoding: chunked",
 ]
 CHUNKS = [
-    b"0x5\r\nhello\r\n", b" 5\r\nhello\r\n", b"5 \r\nhello\r\n", b"5\nhello\r\n", b"5 ;a\r\nhello\r\n", b"5;\r\nhello\r\n", b"5; a\r\nhello\r\n",
+    b"0x5\r\nhello\r\n", b" 5\r\nhello\r\n", b"5 \r\nhello\r\n", b"5\nhello\r\n", b"5 ;a\r\nhello\r\n", b"5;\r\nhello\r\n",
+            b"5; a\r\nhello\r\n",
     b"5;a=\"b\r\nhello\r\n", b"5;a=\"\x00\"\r\nhello\r\n", b"5;a\nb\r\nhello\r\n", b"\r\nhello\r\n", b"g\r\nhello\r\n",
-    b"fffffffffffffffff\r\nhello\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\rX", b"5\r\nhello0\r\n\r\n", b"0\r\nX\r\n\r\n",
-    b"0\r\nX : y\r\n\r\n", b"0\r\n\n", b"0\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"fffffffffffffffff\r\nhello\r\n", b"5\r\nhelloX\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\rX", b"5\r\nhello0\r\n\r\n",
+            b"0\r\nX\r\n\r\n",
+    b"0\r\nX : y\r\n\r\n", b"0\r\n\n", b"0\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n",
+            b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"+5\r\nhello\r\n", b"-5\r\nhello\r\n",
 ]
 
@@ -83,7 +87,8 @@ def test_wrong_requests_are_refused(data):
 def test_no_control_byte_passes_anywhere(byte):
     c = bytes([byte])
     for data in (b"G" + c + b"T / HTTP/1.1\r\nHost: o\r\n\r\n", b"GET /" + c + b"x HTTP/1.1\r\nHost: o\r\n\r\n",
-                 HEAD + b"X" + c + b"Y: z\r\n\r\n", HEAD + b"X: a" + c + b"b\r\n\r\n", b"GET / HTTP/1." + c + b"1\r\nHost: o\r\n\r\n",
+                 HEAD + b"X" + c + b"Y: z\r\n\r\n", HEAD + b"X: a" + c + b"b\r\n\r\n",
+                         b"GET / HTTP/1." + c + b"1\r\nHost: o\r\n\r\n",
                  HEAD + b"Transfer-Encoding: chunked\r\n\r\n5" + c + b"\r\nhello\r\n0\r\n\r\n"):
         p = verdict(data)
         assert p.error and p.messages == []
@@ -103,7 +108,8 @@ def test_half_a_request_is_none(data):
     (b"HTTP/1.1 200 \r\nConnection: close\r\n\r\nhi", ["GET"], [b"hi"]),
     (b"HTTP/1.0 200 OK\r\n\r\nhi", ["GET"], [b"hi"]),
     (b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", ["GET", "GET"], [b"", b""]),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", ["HEAD", "GET"], [b"", b"x"]),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", ["HEAD", "GET"],
+            [b"", b"x"]),
     (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ["POST"], [b"", b""]),
 ])
 def test_right_responses_are_taken(data, methods, bodies):
