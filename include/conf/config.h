@@ -44,6 +44,7 @@ struct config {
     struct config_listener *listeners; /* owned; from http_port, https_ports, local_ports */
     unsigned n_listeners;
     struct config_ranges proxy_protocol_trusted; /* new: whose headers are taken */
+    bool reuse_port;                             /* new: share the client ports with other instances */
     char *logdir;
     int log_level; /* the highest that any service has */
     int client_buffer_size, client_maxconn;

@@ -65,6 +65,9 @@ const struct config_key config_keys[] = {
         "[IPV6]:PORT"),
     OPT("runner", "proxy_protocol_trusted", KEY_RANGES, AT_START, proxy_protocol_trusted, "", "10.0.0.0/8",
         "from whom it is taken, all others are cut: list of ADDR, ADDR/BITS"),
+    OPT("runner", "reuse_port", KEY_BOOL, AT_START, reuse_port, "false", "true",
+        "let several instances of one user accept on the same http_port and https_ports, whose clients the system "
+        "spreads over them"),
     KEY("runner", "logdir", KEY_TEXT, AT_START, logdir, "log",
         "accepted for compatibility: the log goes to stdout, or where --logfile says"),
     KEY("runner", "log_level", KEY_LEVELS, AT_RELOAD, log_level, "2",

@@ -180,6 +180,8 @@ open_socket(struct listener *li, const struct listener_spec *spec)
         setsockopt(li->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(li->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
+    if (spec->share && spec->path == NULL)
+        setsockopt(li->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (spec->path == NULL && strchr(spec->addr, ':') != NULL && strcmp(spec->addr, "::") != 0)
         setsockopt(li->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(li->fd, address_sockaddr(&a), a.len) != 0)
@@ -206,7 +208,10 @@ listener_new(struct loop *l, const struct listener_spec *spec, void (*on_accept)
     if (open_socket(li, spec) != 0) {
         int error = errno;
         set_name(li, spec);
-        err_set(e, "failed to bind %s: %s", li->name, strerror(error));
+        err_set(e, "failed to bind %s: %s%s", li->name, strerror(error),
+                spec->share && spec->path == NULL && error == EADDRINUSE
+                    ? " by a program that does not share it, or that another user runs"
+                    : "");
         if (li->fd >= 0)
             close(li->fd);
         if (li->path != NULL)
