@@ -125,14 +125,22 @@ fill_address(const struct listener_spec *spec, struct address *a)
 }
 
 static int
+check_owner(const struct listener_spec *spec, struct err *e)
+{
+    if (spec->user != NULL && getpwnam(spec->user) == NULL)
+        err_set(e, "failed to bind %s: there is no user %s", spec->path, spec->user);
+    else if (spec->group != NULL && getgrnam(spec->group) == NULL)
+        err_set(e, "failed to bind %s: there is no group %s", spec->path, spec->group);
+    else
+        return 0;
+    return -1;
+}
+
+static int
 set_owner(const struct listener_spec *spec)
 {
     struct passwd *user = spec->user != NULL ? getpwnam(spec->user) : NULL;
     struct group *group = spec->group != NULL ? getgrnam(spec->group) : NULL;
-    if ((spec->user != NULL && user == NULL) || (spec->group != NULL && group == NULL)) {
-        errno = ENOENT;
-        return -1;
-    }
     if (spec->mode >= 0 && chmod(spec->path, (mode_t)spec->mode) != 0)
         return -1;
     if (user == NULL && group == NULL)
@@ -198,7 +206,10 @@ struct listener *
 listener_new(struct loop *l, const struct listener_spec *spec, void (*on_accept)(void *arg, int fd), void *arg,
              struct err *e)
 {
-    struct listener *li = mem_zalloc(sizeof *li);
+    struct listener *li;
+    if (check_owner(spec, e) != 0)
+        return NULL;
+    li = mem_zalloc(sizeof *li);
     li->loop = l;
     li->on_accept = on_accept;
     li->on_full = spec->on_full;

@@ -88,7 +88,10 @@ open_port(struct ports *p, struct loop *l, const struct config *c, const struct 
     port->listener = listener_new(l, &spec, on_client, port, e);
     if (port->listener == NULL)
         return -1;
-    log_info("listening on %s", listener_name(port->listener));
+    if (from->path != NULL)
+        log_info("listening on \"%s\" (pathname)", from->path);
+    else
+        log_info("listening on %s", listener_name(port->listener));
     return 0;
 }
 
