@@ -3,8 +3,8 @@
 Each row is an answer with something odd in it, and says what the client may get: the whole answer, a 502, or a
 connection that breaks off before the answer's end. What it does get is read by strict_http. Then it asks for something
 else, on the same connection if that lives: that answer must be the right one, whatever the origin has said before. Rows
-are answers to HTTP/1.1 and 1.0; whole, cut in two at their edges, and byte by byte; and once with the next request sent
-at once. See smuggling_rig.py.
+are answers to HTTP/1.1 and 1.0; whole, cut in two at their edges, and byte by byte; to the handshake of a WebSocket, which
+they refuse; and once with the next request sent at once. See smuggling_rig.py.
 """
 
 import json
@@ -21,6 +21,8 @@ from test_smuggling import BAD_CODINGS, BAD_LENGTHS, CONTROLS, GOOD_CODINGS, GOO
 
 ERROR = b"Error while proxying to origin.\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\npoison-{T}"         # an answer that nobody asked for
+
+SHAKE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 # what a client may get
 BAD = "502"                     # the head is wrong
@@ -41,10 +43,12 @@ class Row:
         for version, n in ("1.1", 8), ("1.0", 2):
             for way, cut in cuts(self.data.replace(b"{T}", new_tag()), n):
                 yield "%s, for HTTP/%s, %s" % (self.name, version, way), self.talk(version, cut, False)
+        if self.method == "GET" and b" 101 " not in self.data:
+            yield self.name + ", for a WebSocket's handshake", self.talk("1.1", whole, False, SHAKE)
         if not self.late:       # what comes when the next request has been sent looks like its answer to anybody
             yield self.name + ", pipelined", self.talk("1.1", whole, True)
 
-    def talk(self, version, cut, pipelined):
+    def talk(self, version, cut, pipelined, fields=b""):
         async def run(rig):
             tag = new_tag()
             said = rig.loop.create_future()
@@ -69,14 +73,14 @@ class Row:
                         said.set_result(None)
 
             rig.scripts[b"/" + tag] = script
-            first = b"%s /%s HTTP/%s\r\nHost: %s\r\n\r\n" % (self.method.encode(), tag, version.encode(), host)
+            first = b"%s /%s HTTP/%s\r\nHost: %s\r\n%s\r\n" % (self.method.encode(), tag, version.encode(), host, fields)
             second = b"GET /next-%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (tag, host)
             c = await rig.connect()
             c.send(first + second if pipelined else first)
             await c.until(lambda: self.final(c), "the answer")
             await said
             del rig.scripts[b"/" + tag]
-            if not pipelined and version == "1.0":
+            if not pipelined and (version == "1.0" or fields):
                 await c.end()
             if not pipelined and not c.gone:
                 c.send(second)
