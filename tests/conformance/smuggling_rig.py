@@ -69,7 +69,8 @@ def some(places, n):
 
 
 def cuts(data, n):
-    """(name, function) for the whole, cut at N of its edges, and byte by byte (long ones: in pieces of 500)."""
+    """(name, function) for the whole, cut at N of its edges, and byte by byte (long ones: in pieces of 500). The last passes
+    through every state; the others show that it does not matter what is read at once."""
     ways = [("whole", whole)] + [("cut at %d" % p, at(p)) for p in some(edges(data), n)]
     if len(data) < 1500:
         return ways + [("bytewise", bytewise)]

@@ -48,7 +48,7 @@ class Row:
         self.old = None if b"{V}" not in data else new if old == "same" else old
 
     def talks(self):
-        for version, what, n in (b"1.1", self.new, 9), (b"1.0", self.old, 2):
+        for version, what, n in (b"1.1", self.new, 6), (b"1.0", self.old, 2):
             if what is None:
                 continue
             data = self.data.replace(b"{V}", version)
