@@ -9,7 +9,7 @@ Environment variables (all optional):
   CONFORMANCE_HTTP      first HTTP port (default 7400)
   CONFORMANCE_OFFSET    first port_offset (default 400)
   CONFORMANCE_ORIGIN    first origin port (default 8400)
-  CONFORMANCE_SPAN      how many of each to use (default 50)
+  CONFORMANCE_SPAN      how many of each to use (default 200)
   CONFORMANCE_KEEP      set to keep the files of stopped servers
 """
 
@@ -208,20 +208,20 @@ def port_bindable(port):
 
 
 def lease_http_port():
-    base, span = env_int("CONFORMANCE_HTTP", 7400), env_int("CONFORMANCE_SPAN", 50)
+    base, span = env_int("CONFORMANCE_HTTP", 7400), env_int("CONFORMANCE_SPAN", 200)
     return _http_leases.take(range(base, base + span), port_bindable)
 
 
 def lease_offset():
     """A port_offset whose four ports, 5560 to 5563 moved by it, are free."""
-    base, span = env_int("CONFORMANCE_OFFSET", 400), env_int("CONFORMANCE_SPAN", 50)
+    base, span = env_int("CONFORMANCE_OFFSET", 400), env_int("CONFORMANCE_SPAN", 200)
     return _offset_leases.take(range(base, base + span - 3, 4), lambda n: all(port_bindable(p + n) for p in range(5560, 5564)))
 
 
 def free_port():
     """A port for an origin or an extra listener, kept from other processes
     until the module's end."""
-    base, span = env_int("CONFORMANCE_ORIGIN", 8400), env_int("CONFORMANCE_SPAN", 50)
+    base, span = env_int("CONFORMANCE_ORIGIN", 8400), env_int("CONFORMANCE_SPAN", 200)
     with _free_lock:
         return _free_leases.take(range(base, base + span), port_bindable)
 
