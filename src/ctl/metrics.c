@@ -46,7 +46,7 @@ metrics_request(void *arg, struct xchg *x)
     log_debug("httpserver: IN %.*s %.*s", STR_ARG(head->method), STR_ARG(path));
     if (query >= 0)
         path = str_sub(path, 0, (size_t)query);
-    x->close = true; /* a body, if there is one, is not read */
+    x->close = x->say_connection = true; /* a body, if there is one, is not read */
     if (str_eq(path, STR("/metrics")) || str_eq(path, STR("/")))
         answer(arg, x);
     else

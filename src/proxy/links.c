@@ -96,6 +96,38 @@ link_free(void *ptr)
     mem_free(ptr);
 }
 
+/* " #CHANNEL=ID" for each id that was told. */
+static void
+put_ids(const struct fetch *f, struct buf *out)
+{
+    static const struct str mark = {"; last-id=", 10};
+    for (unsigned i = 0; i < f->headers.n; i++) {
+        struct str value = f->headers.at[i].value;
+        ptrdiff_t at = str_ieq(f->headers.at[i].name, STR("Grip-Last")) ? str_find(value, mark) : -1;
+        if (at >= 0)
+            buf_addf(out, " #%.*s=%.*s", (int)at, value.ptr, STR_ARG(str_from(value, (size_t)at + mark.len)));
+    }
+}
+
+static void
+log_end(const struct link *k, bool answered)
+{
+    const struct fetch *f = k->fetch;
+    const struct route *route = f->route;
+    struct buf rest = BUF_INIT(URL_MAX);
+    if (!log_on(LOG_INFO))
+        return;
+    if (route->explicit_id)
+        buf_addf(&rest, " route=%s", route->id);
+    if (answered)
+        buf_addf(&rest, " code=%d %llu", k->code, (unsigned long long)k->size);
+    else
+        buf_adds(&rest, STR(" error"));
+    put_ids(f, &rest);
+    log_info("%s %.*s%.*s", f->post ? "POST" : "GET", STR_ARG(k->url), STR_ARG(buf_str(&rest)));
+    buf_clear(&rest);
+}
+
 /* Part K from its fetch and log what became of it. */
 static void
 link_end(struct link *k, bool answered)
@@ -105,11 +137,7 @@ link_end(struct link *k, bool answered)
         return;
     k->over = true;
     list_remove(&f->readers, &k->in_fetch);
-    if (answered)
-        log_info("%s %.*s code=%d %llu", f->post ? "POST" : "GET", STR_ARG(k->url), k->code,
-                 (unsigned long long)k->size);
-    else
-        log_info("%s %.*s error", f->post ? "POST" : "GET", STR_ARG(k->url));
+    log_end(k, answered);
     loop_reap(f->links->proxy->loop, k, link_free);
 }
 
