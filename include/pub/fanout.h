@@ -23,6 +23,8 @@ void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */
 void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
+/* What the limiter keeps for FROM is TO's now. */
+void fanout_sub_moved(struct fanout *f, struct sub *from, struct sub *to);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
 /* More is published than can be delivered: publishers should wait (true), or go on (false). Called within fanout_item()

@@ -23,5 +23,7 @@ bool limit_active(const struct limit *l);
 bool limit_add(struct limit *l, struct sub *sub, struct msg *m);
 /* SUB is about to end. */
 void limit_forget(struct limit *l, struct sub *sub);
+/* What waits for FROM is TO's now. */
+void limit_move(struct limit *l, struct sub *from, struct sub *to);
 
 #endif

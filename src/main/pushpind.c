@@ -157,6 +157,13 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_moved(void *arg, struct sub *from, struct sub *to)
+{
+    struct pushpind *p = arg;
+    fanout_sub_moved(p->fanout, from, to);
+}
+
+static void
 on_count(void *arg, struct channel *ch, enum format_kind kind)
 {
     struct pushpind *p = arg;
@@ -170,7 +177,7 @@ on_full(void *arg, bool full)
     doors_pause(&p->doors, full || p->stop_at != 0);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_moved, on_count};
 
 static void
 build_pub(struct pushpind *p)

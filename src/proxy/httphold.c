@@ -276,10 +276,16 @@ httphold_subscribe(struct httphold *h, const struct instruct *in, const struct t
 
 /* beginning */
 
-/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. */
+/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. What is on its way
+ * to OLD is ours, but on a channel whose answer says where it is: there a gap is seen, and asked for. */
 static void
 take_over(struct httphold *h, struct httphold *old)
 {
+    for (struct sub *s = old->hold.subs; s != NULL; s = s->next) {
+        struct sub *ours = hold_find(&h->hold, s->channel->node.key);
+        if (ours != NULL && h->hold.kind == old->hold.kind && httphold_prev_id(ours).ptr == NULL)
+            channels_move(s, ours);
+    }
     mem_free(old->more->instruct.gone_link);
     old->more->instruct.gone_link = NULL;
     old->followed = true;

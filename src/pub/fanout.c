@@ -394,6 +394,12 @@ fanout_sub_gone(struct fanout *f, struct sub *sub)
 }
 
 void
+fanout_sub_moved(struct fanout *f, struct sub *from, struct sub *to)
+{
+    limit_move(f->limit, from, to);
+}
+
+void
 fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg)
 {
     f->on_full = cb;

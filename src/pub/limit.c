@@ -33,6 +33,7 @@ struct limit {
     unsigned next;  /* the bucket whose turn is first */
     size_t waiting; /* actions in all buckets */
     struct timer timer;
+    struct task task; /* for the first ones, that need not wait */
 };
 
 static double
@@ -79,9 +80,8 @@ run_bucket(struct limit *l, struct bucket *b)
 }
 
 static void
-on_timer(struct timer *t)
+run(struct limit *l)
 {
-    struct limit *l = container_of(t, struct limit, timer);
     unsigned period = l->settings.rate >= 1000 / PERIOD_MS ? PERIOD_MS : 1000 / (unsigned)l->settings.rate;
     l->next++;
     for (unsigned i = 0; i < l->n_buckets; i++) {
@@ -90,7 +90,19 @@ on_timer(struct timer *t)
             run_bucket(l, b);
     }
     if (l->waiting > 0)
-        loop_timer(l->loop, t, period);
+        loop_timer(l->loop, &l->timer, period);
+}
+
+static void
+on_timer(struct timer *t)
+{
+    run(container_of(t, struct limit, timer));
+}
+
+static void
+on_task(struct task *t)
+{
+    run(container_of(t, struct limit, task));
 }
 
 struct limit *
@@ -103,6 +115,7 @@ limit_new(struct loop *loop, const struct limit_settings *settings,
     l->deliver = deliver;
     l->arg = arg;
     timer_init(&l->timer, on_timer);
+    task_init(&l->task, on_task);
     return l;
 }
 
@@ -110,6 +123,7 @@ void
 limit_free(struct limit *l)
 {
     loop_timer_stop(l->loop, &l->timer);
+    loop_cancel(l->loop, &l->task);
     for (unsigned i = 0; i < l->n_buckets; i++) {
         struct bucket *b = l->buckets[i];
         if (b == NULL)
@@ -190,7 +204,7 @@ limit_add(struct limit *l, struct sub *sub, struct msg *m)
     sub->actions++;
     l->waiting++;
     if (!timer_is_set(&l->timer))
-        loop_timer(l->loop, &l->timer, 0);
+        loop_later(l->loop, &l->task);
     return true;
 }
 
@@ -208,4 +222,20 @@ limit_forget(struct limit *l, struct sub *sub)
         l->waiting--;
         action_free(b, a);
     }
+}
+
+void
+limit_move(struct limit *l, struct sub *from, struct sub *to)
+{
+    unsigned slot = from->hold->route != NULL ? from->hold->route->slot : 0;
+    struct bucket *b = bucket_of(l, slot);
+    if (slot != (to->hold->route != NULL ? to->hold->route->slot : 0))
+        return; /* they stay, and are forgotten with FROM */
+    list_each (&b->actions, node) {
+        struct action *a = container_of(node, struct action, node);
+        if (a->sub == from)
+            a->sub = to;
+    }
+    to->actions += from->actions;
+    from->actions = 0;
 }

@@ -116,6 +116,18 @@ TEST(the_largest_rate)
     end();
 }
 
+TEST(the_first_ones_need_not_wait_for_the_clock)
+{
+    struct member *m;
+    begin(100, 0, 0);
+    m = member_of("x");
+    add(m, "1", 20);
+    loop_poll(loop);
+    CHECK_INT(delivered, 3);
+    member_free(m);
+    end();
+}
+
 TEST(an_idle_time_is_not_saved_up)
 {
     struct member *m;
@@ -219,6 +231,7 @@ main(void)
         cmocka_unit_test(without_a_rate_it_is_not_active),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(the_largest_rate),
+        cmocka_unit_test(the_first_ones_need_not_wait_for_the_clock),
         cmocka_unit_test(an_idle_time_is_not_saved_up),
         cmocka_unit_test(routes_have_their_own_rate),
         cmocka_unit_test(large_ones_weigh_more),
