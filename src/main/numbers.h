@@ -6,13 +6,17 @@
 #include "pub/channel.h"
 #include "stats/stats.h"
 
-struct numbers {
-    struct stats *stats;       /* owned */
-    struct channels *channels; /* borrowed; set once they are there */
-    /* the metrics port; NULL: not configured */
+/* A port for metrics; all NULL: not configured. */
+struct metrics_port {
     struct metrics *metrics;
     struct h1server *scrapers;
     struct listener *listener;
+};
+
+struct numbers {
+    struct stats *stats;          /* owned */
+    struct channels *channels;    /* borrowed; set once they are there */
+    struct metrics_port ports[2]; /* of [handler] and [proxy] */
 };
 
 /* 0, or -1 with E set. */
