@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { PERIOD_MS = 25 };
+enum { PERIOD_MS = 25, WARN_MS = 1000 };
 
 struct action {
     struct list_node node;
@@ -21,6 +21,7 @@ struct bucket {
     uint64_t filled_at;  /* ms */
     uint64_t warned_at;  /* ms; 0: never */
     unsigned dropped;    /* since the last warning */
+    char *route_id;      /* owned; of the explicit kind, for the warning; NULL: none */
 };
 
 struct limit {
@@ -33,7 +34,8 @@ struct limit {
     unsigned next;  /* the bucket whose turn is first */
     size_t waiting; /* actions in all buckets */
     struct timer timer;
-    struct task task; /* for the first ones, that need not wait */
+    struct task task;    /* for the first ones, that need not wait */
+    struct timer warner; /* set while there are dropped ones that no warning has told of */
 };
 
 static double
@@ -105,6 +107,50 @@ on_task(struct task *t)
     run(container_of(t, struct limit, task));
 }
 
+static void
+warn(const struct limit *l, struct bucket *b)
+{
+    const char *id = b->route_id;
+    char more[48] = "";
+    if (b->dropped > 1)
+        snprintf(more, sizeof more, " (%u since the last warning)", b->dropped);
+    log_warn("exceeded publish hwm (%d)%s%s, dropping message%s", l->settings.hwm, id != NULL ? " for route " : "",
+             id != NULL ? id : "", more);
+    b->warned_at = clock_now();
+    b->dropped = 0;
+}
+
+static void
+on_warner(struct timer *t)
+{
+    struct limit *l = container_of(t, struct limit, warner);
+    bool more = false;
+    for (unsigned i = 0; i < l->n_buckets; i++) {
+        struct bucket *b = l->buckets[i];
+        if (b == NULL || b->dropped == 0)
+            continue;
+        if (clock_now() - b->warned_at >= WARN_MS)
+            warn(l, b);
+        else
+            more = true;
+    }
+    if (more)
+        loop_timer(l->loop, t, WARN_MS);
+}
+
+/* One line a second and route tells how many were dropped since the last. */
+static void
+drop(struct limit *l, struct bucket *b, const struct route *route)
+{
+    b->dropped++;
+    if (b->route_id == NULL && route != NULL && route->explicit_id)
+        b->route_id = mem_strdup(route->id);
+    if (b->warned_at == 0 || clock_now() - b->warned_at >= WARN_MS)
+        warn(l, b);
+    else if (!timer_is_set(&l->warner))
+        loop_timer(l->loop, &l->warner, WARN_MS);
+}
+
 struct limit *
 limit_new(struct loop *loop, const struct limit_settings *settings,
           void (*deliver)(void *arg, struct sub *sub, struct msg *m), void *arg)
@@ -116,6 +162,7 @@ limit_new(struct loop *loop, const struct limit_settings *settings,
     l->arg = arg;
     timer_init(&l->timer, on_timer);
     task_init(&l->task, on_task);
+    timer_init(&l->warner, on_warner);
     return l;
 }
 
@@ -123,6 +170,7 @@ void
 limit_free(struct limit *l)
 {
     loop_timer_stop(l->loop, &l->timer);
+    loop_timer_stop(l->loop, &l->warner);
     loop_cancel(l->loop, &l->task);
     for (unsigned i = 0; i < l->n_buckets; i++) {
         struct bucket *b = l->buckets[i];
@@ -130,6 +178,7 @@ limit_free(struct limit *l)
             continue;
         while (!list_empty(&b->actions))
             action_free(b, container_of(list_first(&b->actions), struct action, node));
+        mem_free(b->route_id);
         mem_free(b);
     }
     mem_free(l->buckets);
@@ -157,25 +206,6 @@ bucket_of(struct limit *l, unsigned slot)
         b->filled_at = clock_now();
     }
     return l->buckets[slot];
-}
-
-/* One line a second tells how many were dropped since the last. */
-static void
-drop(struct limit *l, struct bucket *b, const struct route *route)
-{
-    uint64_t now = clock_now();
-    char more[48] = "";
-    b->dropped++;
-    if (b->warned_at != 0 && now - b->warned_at < 1000)
-        return;
-    if (b->dropped > 1)
-        snprintf(more, sizeof more, " (%u since the last warning)", b->dropped);
-    if (route != NULL && route->explicit_id)
-        log_warn("exceeded publish hwm (%d) for route %s, dropping message%s", l->settings.hwm, route->id, more);
-    else
-        log_warn("exceeded publish hwm (%d), dropping message%s", l->settings.hwm, more);
-    b->warned_at = now;
-    b->dropped = 0;
 }
 
 static unsigned

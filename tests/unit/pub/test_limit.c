@@ -194,6 +194,10 @@ TEST(past_the_high_water_mark_it_is_dropped_and_said_once_a_second)
     add(m, "1", 3);
     CHECK_INT(logged("dropping message (15 since the last warning)"), 1);
     CHECK_INT(logged("[WARN]"), 2);
+    loop_advance(loop, 1100); /* the last ones are told of too, though nothing else is dropped */
+    CHECK_INT(logged("for route first, dropping message (2 since the last warning)"), 1);
+    loop_advance(loop, 5000);
+    CHECK_INT(logged("[WARN]"), 3);
     member_free(m);
     m = member_of("x");
     add(m, "1", 11);
