@@ -109,17 +109,19 @@ put_ids(const struct fetch *f, struct buf *out)
     }
 }
 
+/* Only a 2xx is an answer, and for a gone link only an empty one. */
 static void
 log_end(const struct link *k, bool answered)
 {
     const struct fetch *f = k->fetch;
     const struct route *route = f->route;
     struct buf rest = BUF_INIT(URL_MAX);
+    bool good = answered && k->code >= 200 && k->code <= 299 && (!f->post || k->size == 0);
     if (!log_on(LOG_INFO))
         return;
     if (route->explicit_id)
         buf_addf(&rest, " route=%s", route->id);
-    if (answered)
+    if (good)
         buf_addf(&rest, " code=%d %llu", k->code, (unsigned long long)k->size);
     else
         buf_adds(&rest, STR(" error"));
