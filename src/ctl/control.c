@@ -221,7 +221,7 @@ static void
 on_body_end(struct xchg *x)
 {
     struct ctlreq *r = x->user;
-    if (x->close && xchg_more_input(x))
+    if (x->close && xchg_more_input(x) && xchg_head(x)->framing == HTTP1_LENGTH) /* else it is another request */
         answer_text(r, 400, STR("Request body exceeded Content-Length.\n"));
     else
         dispatch(r);
