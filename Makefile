@@ -25,7 +25,7 @@ logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
 DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev zlib1g-dev
-TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-jwt python3-cryptography \
+TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-wsproto python3-jwt python3-cryptography \
             libcmocka-dev openssl curl procps iproute2
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
 LINT_DEPS = clang-format clang-tidy
@@ -202,12 +202,12 @@ unit: $(TEST_BIN) ## unit tests
 	@tests/tools/unit.sh $(TEST_BIN)
 
 conformance: all ## what goes over the wire, before a scripted origin (CONFORMANCE_FILES, PYTEST_ARGS)
-	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) \
+	@tests/tools/pytest.sh $(PYTHON) --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) \
 	    $(or $(patsubst tests/%,%,$(wildcard $(CONFORMANCE_FILES:%=tests/conformance/%.py) \
 	                                         $(CONFORMANCE_FILES:%=tests/conformance/%_further.py))),conformance)
 
 e2e: all ## the program's own behaviour: quick start, options, signals
-	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) e2e
+	@tests/tools/pytest.sh $(PYTHON) --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) e2e
 
 fuzz: ## runs each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS (60); needs clang
 	@+if tests/tools/fuzz.sh --possible $(CLANG); then \

@@ -325,17 +325,28 @@ config_from(FILE *stream, const char *path, const struct config_options *options
     return NULL;
 }
 
+static const char *const places[] = {"config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf",
+                                     CONFIGDIR "/pushpin.conf"};
+
 /* The first of the usual places that has a regular file, or NULL. */
 static const char *
 search(void)
 {
-    static const char *const places[] = {"config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf",
-                                         CONFIGDIR "/pushpin.conf"};
     struct stat st;
     for (size_t i = 0; i < countof(places); i++)
         if (stat(places[i], &st) == 0 && S_ISREG(st.st_mode))
             return places[i];
     return NULL;
+}
+
+static void
+say_defaults(void)
+{
+    struct buf tried = BUF_INIT(4096);
+    for (size_t i = 0; i < countof(places); i++)
+        buf_addf(&tried, " %s", places[i]);
+    log_info("no configuration file found, using defaults. Tried:%.*s", STR_ARG(buf_str(&tried)));
+    buf_clear(&tried);
 }
 
 struct config *
@@ -349,7 +360,7 @@ config_load(const struct config_options *options, struct err *e)
     if (path == NULL && (path = search()) != NULL)
         log_info("using config: %s", path);
     if (path == NULL)
-        log_info("no configuration file found, using defaults");
+        say_defaults();
     else if ((stream = fopen(path, "re")) == NULL) {
         err_set(e, "failed to open %s: %s", path, strerror(errno));
         return NULL;

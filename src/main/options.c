@@ -61,21 +61,25 @@ parse_id(const char *text)
     return n < INT_MAX ? (int)n : INT_MAX; /* config_options_check() knows the most */
 }
 
-static void
-add_route(struct options *o, const char *line)
+void
+options_add_route(struct options *o, const char *line)
 {
     o->routes = mem_realloc(o->routes, (o->n_routes + 1) * sizeof(char *));
     o->routes[o->n_routes++] = line;
 }
 
+/* An option that is none, or lacks its value, or has one that it does not take: then getopt() says which it is. */
 static enum options_result
-unknown(char **argv, int missing)
+unknown(char **argv, bool missing)
 {
-    const char *arg = argv[optind - 1];
-    arg += strspn(arg, "-");
+    char *arg = argv[optind - 1], *value = strchr(arg, '=');
     if (missing)
-        return bad("Missing value after '", argv[optind - 1], "'.");
-    return bad("Unknown option '", arg, "'.");
+        return bad("Missing value after '", arg, "'.");
+    if (value != NULL)
+        *value = '\0';
+    if (value != NULL && optopt != 0)
+        return bad("Unexpected value after '", arg, "'.");
+    return bad("Unknown option '", arg + strspn(arg, "-"), "'.");
 }
 
 enum options_result
@@ -108,7 +112,7 @@ options_parse(int argc, char **argv, struct options *o)
                 return bad("id must be greater than or equal to 0", "", "");
             break;
         case OPT_ROUTE:
-            add_route(o, optarg);
+            options_add_route(o, optarg);
             break;
         case OPT_CHECK:
             o->check = true;

@@ -1,7 +1,9 @@
 #include "proxy/wsproxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "proxy/reqlog.h"
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
@@ -15,13 +17,41 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
 
 /* ending */
 
+static size_t
+size_of(const struct wsproxy *w)
+{
+    return sizeof *w + w->uri_len + w->asked_len + w->target_len;
+}
+
 static void
 wsproxy_free(void *ptr)
 {
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, sizeof *w + w->uri_len);
+    slab_free(w, size_of(w));
+}
+
+/* The first close frame counts, be it a peer's or what we were told to send. */
+static void
+note_close(struct wsproxy *w, int code)
+{
+    if (w->closed == 0)
+        w->closed = (uint16_t)code;
+}
+
+static void
+log_end(const struct wsproxy *w)
+{
+    struct reqlog_end end = {.uri = str_of(w->text, w->uri_len),
+                             .target = str_of(w->text + w->uri_len + w->asked_len, w->target_len),
+                             .over_http = w->over_http,
+                             .code = w->closed != 0 ? w->closed : WSFRAME_ABNORMAL,
+                             .began = w->began};
+    if (w->asked_len > 0)
+        end.uri = str_of(w->text + w->uri_len, w->asked_len);
+    if (w->target_len > 0)
+        reqlog_end(w->proxy, &end);
 }
 
 static void
@@ -48,6 +78,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
     if (!list_in(&w->in_proxy))
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
+    log_end(w);
     if (w->hold != NULL) {
         log_session(w, "removed");
         wshold_close(w->hold);
@@ -62,6 +93,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
 void
 wsproxy_shutdown(struct wsproxy *w)
 {
+    note_close(w, WSFRAME_GOING_AWAY);
     finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_SHUTDOWN);
 }
 
@@ -123,6 +155,7 @@ static void
 on_client_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
@@ -148,7 +181,7 @@ static void
 on_client_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("client of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("client of %.*s: %s", (int)w->uri_len, w->text, why);
     w->client = NULL;
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
@@ -203,6 +236,7 @@ static void
 on_origin_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) /* the answer to the client's */
         w->origin = NULL;
     close_side(&w->client, code, reason);
@@ -222,7 +256,7 @@ static void
 on_origin_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("origin of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("origin of %.*s: %s", (int)w->uri_len, w->text, why);
     w->origin = NULL;
     finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
@@ -235,6 +269,7 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 static void
 on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
 {
+    note_close(user, code);
     finish(user, code, WSFRAME_NO_CODE, reason, why);
 }
 
@@ -272,7 +307,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
     struct wshold_begin hb = {.client = b->client,
                               .route = b->route,
                               .target = b->target,
-                              .uri = str_of(w->uri, w->uri_len),
+                              .uri = str_of(w->text, w->uri_len),
                               .ops = &wshold_ops,
                               .group = w->group,
                               .user = w};
@@ -283,17 +318,34 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
+static struct wsproxy *
+wsproxy_alloc(const struct wsproxy_begin *b)
+{
+    struct wsproxy like = {.uri_len = (uint32_t)b->uri.len}, *w;
+    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
+    if (log_on(LOG_INFO))
+        like.target_len = (uint8_t)target.len;
+    if (like.target_len > 0 && !str_eq(b->asked, b->uri))
+        like.asked_len = (uint32_t)b->asked.len;
+    w = slab_alloc(size_of(&like));
+    *w = like;
+    memcpy(w->text, b->uri.ptr, b->uri.len);
+    memcpy(w->text + w->uri_len, b->asked.ptr, w->asked_len);
+    memcpy(w->text + w->uri_len + w->asked_len, target.ptr, w->target_len);
+    return w;
+}
+
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len);
+    struct wsproxy *w = wsproxy_alloc(b);
     w->proxy = p;
+    w->began = clock_now();
+    w->over_http = b->over_http;
     w->client = b->client;
     w->origin = b->origin;
     w->live = b->live;
     w->group = (uint16_t)b->group;
-    w->uri_len = (uint32_t)b->uri.len;
-    memcpy(w->uri, b->uri.ptr, b->uri.len);
     list_push_back(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);

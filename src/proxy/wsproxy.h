@@ -25,8 +25,13 @@ struct wsproxy {
     uint32_t live;             /* of stats */
     uint16_t group;            /* of stats */
     bool amid;                 /* a message of the client has come in part */
-    uint32_t uri_len;
-    char uri[]; /* as sent to the origin, for the log */
+    uint8_t target_len;        /* 0: the end is not logged */
+    uint32_t uri_len, asked_len;
+    uint64_t began;  /* ms of the monotonic clock */
+    uint16_t closed; /* the code of the first close frame, 0 before */
+    bool over_http;
+    /* For the log: the URI as sent to the origin, the one that was asked for (none: it is the same), the target. */
+    char text[];
 };
 
 struct wsproxy_begin {
@@ -35,7 +40,8 @@ struct wsproxy_begin {
     const struct target *target;    /* in the route's snapshot */
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
-    struct str uri;
+    struct str uri, asked;          /* as the origin has it, and the client */
+    bool over_http;
     unsigned group; /* of stats, like the next */
     uint32_t live;
 };
