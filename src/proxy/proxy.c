@@ -253,9 +253,12 @@ proxy_recover(struct proxy *p)
 static struct wsproxy *
 find_websocket(const struct proxy *p, struct str id)
 {
+    uint32_t found = stats_conn_find(p->stats, id);
     list_each (&p->websockets, node) {
         struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+        bool same = found != 0 ? stats_conn_is(w->live, found)
+                               : w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id);
+        if (same)
             return w;
     }
     return NULL;
@@ -264,8 +267,7 @@ find_websocket(const struct proxy *p, struct str id)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return find_websocket(p, id) != NULL ||
-           stats_conn_exists(p->stats, id); /* these are given out with stats messages */
+    return stats_conn_find(p->stats, id) != 0 || find_websocket(p, id) != NULL;
 }
 
 int
@@ -274,7 +276,8 @@ proxy_refresh_connection(struct proxy *p, struct str id)
     struct wsproxy *w = find_websocket(p, id);
     if (w == NULL)
         return -1;
-    ws_refresh(w->origin);
+    if (w->origin != NULL)
+        ws_refresh(w->origin);
     return 0;
 }
 

@@ -1,5 +1,7 @@
 """Still more of the command socket: bytes on the wire, bad requests, DEALER peers."""
 
+import re
+
 import pytest
 
 from harness import Stats, hold, tnet, unique, untnet
@@ -71,4 +73,21 @@ def test_http_connections_are_not_refreshed(server, origin):
         cid = st.wait("conn", type=b"http")["id"]
         assert server.command("refresh", {"cid": cid, "channel": "x"})["condition"] == b"item-not-found"
         assert server.command("conncheck", {"ids": [b"a", cid]})["value"] == [cid]
+    st.close()
+
+
+def test_websocket_is_known_by_the_id_of_its_stats(start_server):
+    s = start_server("* test", {"update_on_first_subscription": "false"})
+    st = Stats(s)
+    with s.websocket("/ws") as w, s.websocket("/ws"):
+        cid = st.wait("conn", type=b"ws")["id"]
+        assert re.fullmatch(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", cid)
+        other = st.wait("conn", type=b"ws")["id"]
+        assert sorted(s.command("conncheck", {"ids": [cid, b"none", other]})["value"]) == sorted([cid, other])
+        assert s.command("refresh", {"cid": cid}).get("condition") is None
+        w.send_text("still there")
+        assert w.recv().payload == b"still there"
+    st.wait("conn", id=cid, unavailable=True)
+    assert s.command("conncheck", {"ids": [cid]})["value"] == []
+    assert s.command("refresh", {"cid": cid})["condition"] == b"item-not-found"
     st.close()
