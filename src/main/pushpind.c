@@ -189,6 +189,7 @@ build_pub(struct pushpind *p)
     struct publish_settings publish = {c->id_cache_ttl, c->message_wait};
     p->channels = channels_new(p->loop, &channels);
     p->fanout = fanout_new(p->loop, &limits);
+    fanout_set_frame_max(p->fanout, (uint32_t)c->client_buffer_size);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
     p->numbers.channels = p->channels;
