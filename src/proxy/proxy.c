@@ -223,6 +223,8 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
     (void)in_body;
     if (status == 414 || (status == 431 && str_starts(str_c(why), STR("header too large"))))
         buf_addf(out, "Request header size exceeded limit of %d bytes.\n", p->config->client_buffer_size);
+    else if (strcmp(why, "negative content length") == 0) /* something else only at the control port */
+        buf_addf(out, "Failed to parse request: invalid content length\n");
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
