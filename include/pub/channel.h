@@ -58,6 +58,8 @@ struct channels_ops {
     void (*on_last)(void *arg, struct channel *ch);
     /* A subscription ends of which deliveries wait in the limiter. */
     void (*on_dropped)(void *arg, struct sub *sub);
+    /* They are for another subscription of the channel from now on. */
+    void (*on_moved)(void *arg, struct sub *from, struct sub *to);
     /* The number of subscriptions of one kind has changed. */
     void (*on_count)(void *arg, struct channel *ch, enum format_kind kind);
 };
@@ -81,6 +83,8 @@ bool channels_overlap(const struct channels *t);
 /* Subscribe H; the sub of an earlier call when it is subscribed already. */
 struct sub *channels_subscribe(struct channels *t, struct hold *h, struct str name);
 void channels_unsubscribe(struct sub *sub);
+/* What is on its way to FROM reaches TO, a newer subscription of the same channel and kind, and FROM no more. */
+void channels_move(struct sub *from, struct sub *to);
 
 /* The id of the item delivered last, valid until it changes; ptr NULL: unknown. */
 struct str channel_last_id(const struct channel *ch);

@@ -22,11 +22,15 @@ struct fanout *fanout_new(struct loop *l, const struct limit_settings *limits);
 void fanout_free(struct fanout *f);
 /* Count in S, borrowed. */
 void fanout_set_stats(struct fanout *f, struct stats *s);
+/* Send WebSocket messages in frames of at most that many bytes; 0, as at first: each in one. */
+void fanout_set_frame_max(struct fanout *f, uint32_t frame_max);
 /* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
 void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */
 void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
+/* What the limiter keeps for FROM is TO's now. */
+void fanout_sub_moved(struct fanout *f, struct sub *from, struct sub *to);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
 /* We are about to stop: what the limiter holds back goes out as fast as the loop has time for it. */

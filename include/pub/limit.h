@@ -32,5 +32,7 @@ void limit_hurry(struct limit *l);
 unsigned limit_waiting(const struct limit *l, const struct sub *sub);
 /* SUB is about to end. */
 void limit_forget(struct limit *l, struct sub *sub);
+/* What waits for FROM is TO's now. */
+void limit_move(struct limit *l, struct sub *from, struct sub *to);
 
 #endif

@@ -5,9 +5,9 @@
  *                     'payload'            the same bytes: HTTP/1.0
  *
  * A ws-message has its frame's head there, and no CR LF: servers do not mask, so all clients share it. What clients
- * with compression get is made when the first of them asks, and shared too. Unchanged after msg_new() but for that.
- * PAYLOAD is the content to send; the format's own may have been rewritten. Who sends a msg passes &m->shared as the
- * owner of the bytes. */
+ * with compression get is made when the first of them asks, and shared too. A large one is several frames, and the
+ * payload lies elsewhere. Unchanged after msg_new() but for that. PAYLOAD is the content to send; the format's own may
+ * have been rewritten. Who sends a msg passes &m->shared as the owner of the bytes. */
 #ifndef PUB_MSG_H
 #define PUB_MSG_H
 
@@ -22,10 +22,12 @@ struct msg {
     struct str payload, framed;  /* views into data */
     struct shared_bytes *packed; /* reference held; the frame with its payload compressed; NULL: nobody asked yet */
     uint64_t at;                 /* us; when it was made */
+    uint32_t frame_max;          /* of a ws-message: bytes of its content that stand in one frame; 0: all */
     char data[];
 };
 
-struct msg *msg_new(struct item *item, enum format_kind kind);
+/* FRAME_MAX: see struct msg. */
+struct msg *msg_new(struct item *item, enum format_kind kind, uint32_t frame_max);
 /* A ws-message's frame, compressed with a window of WSDEFLATE_BITS. */
 struct shared_bytes *msg_packed(struct msg *m);
 /* The frame's opcode. */

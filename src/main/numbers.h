@@ -7,14 +7,18 @@
 #include "pub/walk.h"
 #include "stats/stats.h"
 
-struct numbers {
-    struct stats *stats;       /* owned */
-    struct channels *channels; /* borrowed; NULL: not there yet */
-    struct walk telling;       /* stats of all channels */
-    /* the metrics port; NULL: not configured */
+/* A port for metrics; all NULL: not configured. */
+struct metrics_port {
     struct metrics *metrics;
     struct h1server *scrapers;
     struct listener *listener;
+};
+
+struct numbers {
+    struct stats *stats;          /* owned */
+    struct channels *channels;    /* borrowed; NULL: not there yet */
+    struct walk telling;          /* stats of all channels */
+    struct metrics_port ports[2]; /* of [handler] and [proxy] */
 };
 
 /* 0, or -1 with E set. */

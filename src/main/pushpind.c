@@ -158,6 +158,13 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_moved(void *arg, struct sub *from, struct sub *to)
+{
+    struct pushpind *p = arg;
+    fanout_sub_moved(p->fanout, from, to);
+}
+
+static void
 on_count(void *arg, struct channel *ch, enum format_kind kind)
 {
     struct pushpind *p = arg;
@@ -171,7 +178,7 @@ on_full(void *arg, bool full)
     doors_pause(&p->doors, full || p->stop_at != 0);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_moved, on_count};
 
 static void
 build_pub(struct pushpind *p)
@@ -182,6 +189,7 @@ build_pub(struct pushpind *p)
     struct publish_settings publish = {c->id_cache_ttl, c->message_wait};
     p->channels = channels_new(p->loop, &channels);
     p->fanout = fanout_new(p->loop, &limits);
+    fanout_set_frame_max(p->fanout, (uint32_t)c->client_buffer_size);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
     numbers_watch(&p->numbers, p->loop, p->channels);

@@ -64,6 +64,17 @@ tell_gone(struct httphold *h)
     buf_clear(&url);
 }
 
+static void
+log_end(const struct httphold *h)
+{
+    char text[STATS_ID_MAX];
+    struct str id;
+    if (!log_on(LOG_DEBUG))
+        return;
+    id = stats_conn_id(h->proxy->stats, httphold_xchg(h)->live, text);
+    log_debug("httpsession: cleaning up %.*s", STR_ARG(id));
+}
+
 void
 httphold_close(struct httphold *h)
 {
@@ -83,7 +94,7 @@ httphold_close(struct httphold *h)
     if (log_on(LOG_INFO) && !h->followed)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
             log_unsubscribe(h, s);
-    log_debug("httpsession: cleaning up %.*s", (int)h->uri_len, h->uri);
+    log_end(h);
     stats_held(h->proxy->stats, h->group, (enum stats_transport)h->hold.kind, -1);
     hold_clear(&h->hold);
     loop_reap(h->proxy->loop, h, httphold_free);
@@ -107,8 +118,8 @@ httphold_cut_slow(struct httphold *h, unsigned dropped)
              h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn), route->explicit_id ? " route=" : "",
              route->explicit_id ? route->id : "", STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
     httphold_count(h, STATS_DROPPED_QUEUE, dropped);
-    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     httphold_close(h);
+    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     xchg_abort(x);
 }
 
@@ -349,10 +360,16 @@ httphold_subscribe(struct httphold *h, const struct instruct *in, const struct t
 
 /* beginning */
 
-/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. */
+/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. What is on its way
+ * to OLD is ours, but on a channel whose answer says where it is: there a gap is seen, and asked for. */
 static void
 take_over(struct httphold *h, struct httphold *old)
 {
+    for (struct sub *s = old->hold.subs; s != NULL; s = s->next) {
+        struct sub *ours = hold_find(&h->hold, s->channel->node.key);
+        if (ours != NULL && h->hold.kind == old->hold.kind && httphold_prev_id(ours).ptr == NULL)
+            channels_move(s, ours);
+    }
     mem_free(old->more->instruct.gone_link);
     old->more->instruct.gone_link = NULL;
     old->followed = true;

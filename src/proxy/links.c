@@ -99,21 +99,52 @@ link_free(void *ptr)
     mem_free(ptr);
 }
 
+/* " #CHANNEL=ID" for each id that was told. */
+static void
+put_ids(const struct fetch *f, struct buf *out)
+{
+    static const struct str mark = {"; last-id=", 10};
+    for (unsigned i = 0; i < f->headers.n; i++) {
+        struct str value = f->headers.at[i].value;
+        ptrdiff_t at = str_ieq(f->headers.at[i].name, STR("Grip-Last")) ? str_find(value, mark) : -1;
+        if (at >= 0)
+            buf_addf(out, " #%.*s=%.*s", (int)at, value.ptr, STR_ARG(str_from(value, (size_t)at + mark.len)));
+    }
+}
+
+/* Only a 2xx is an answer, and for a gone link only an empty one. */
+static void
+log_end(const struct link *k, bool answered)
+{
+    const struct fetch *f = k->fetch;
+    const struct route *route = f->route;
+    struct buf rest = BUF_INIT(URL_MAX);
+    const char *method = f->purpose == TO_FOLLOW ? "GET" : "POST";
+    int level = f->purpose == TO_ASK ? LOG_DEBUG : LOG_INFO; /* one for each item and client would be too many */
+    bool good = answered && k->code >= 200 && k->code <= 299 && (f->purpose != TO_TELL || k->size == 0);
+    if (!log_on(level))
+        return;
+    if (route->explicit_id)
+        buf_addf(&rest, " route=%s", route->id);
+    if (good)
+        buf_addf(&rest, " code=%d %llu", k->code, (unsigned long long)k->size);
+    else
+        buf_adds(&rest, STR(" error"));
+    put_ids(f, &rest);
+    log_at(level, "%s %.*s%.*s", method, STR_ARG(k->url), STR_ARG(buf_str(&rest)));
+    buf_clear(&rest);
+}
+
 /* Part K from its fetch and log what became of it. */
 static void
 link_end(struct link *k, bool answered)
 {
     struct fetch *f = k->fetch;
-    const char *method = f->purpose == TO_FOLLOW ? "GET" : "POST";
-    int level = f->purpose == TO_ASK ? LOG_DEBUG : LOG_INFO; /* one for each item and client would be too many */
     if (k->over)
         return;
     k->over = true;
     list_remove(&f->readers, &k->in_fetch);
-    if (answered)
-        log_at(level, "%s %.*s code=%d %llu", method, STR_ARG(k->url), k->code, (unsigned long long)k->size);
-    else
-        log_at(level, "%s %.*s error", method, STR_ARG(k->url));
+    log_end(k, answered);
     loop_reap(f->links->proxy->loop, k, link_free);
 }
 

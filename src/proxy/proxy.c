@@ -229,6 +229,8 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
     (void)in_body;
     if (status == 414 || (status == 431 && str_starts(str_c(why), STR("header too large"))))
         buf_addf(out, "Request header size exceeded limit of %d bytes.\n", p->config->client_buffer_size);
+    else if (strcmp(why, "negative content length") == 0) /* something else only at the control port */
+        buf_addf(out, "Failed to parse request: invalid content length\n");
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
@@ -250,9 +252,12 @@ proxy_busy(const struct proxy *p)
 static struct wsproxy *
 find_websocket(const struct proxy *p, struct str id)
 {
+    uint32_t found = stats_conn_find(p->stats, id);
     list_each (&p->websockets, node) {
         struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+        bool same = found != 0 ? stats_conn_is(w->live, found)
+                               : w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id);
+        if (same)
             return w;
     }
     return NULL;
@@ -261,8 +266,7 @@ find_websocket(const struct proxy *p, struct str id)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return find_websocket(p, id) != NULL ||
-           stats_conn_exists(p->stats, id); /* these are given out with stats messages */
+    return stats_conn_find(p->stats, id) != 0 || find_websocket(p, id) != NULL;
 }
 
 int
@@ -271,7 +275,8 @@ proxy_refresh_connection(struct proxy *p, struct str id)
     struct wsproxy *w = find_websocket(p, id);
     if (w == NULL)
         return -1;
-    ws_refresh(w->origin);
+    if (w->origin != NULL)
+        ws_refresh(w->origin);
     return 0;
 }
 

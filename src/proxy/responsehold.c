@@ -81,12 +81,24 @@ is_listed(const struct headers *lists, struct str name)
     return headers_list_has(lists, STR("Grip-Expose-Headers"), name);
 }
 
+/* Does LISTS name any header? An empty list is none, as in an origin's response. */
+static bool
+lists_some(const struct headers *lists)
+{
+    for (unsigned i = 0; i < lists->n; i++) {
+        struct str rest = lists->at[i].value, element;
+        if (str_ieq(lists->at[i].name, STR("Grip-Expose-Headers")) && header_element(&rest, &element))
+            return true;
+    }
+    return false;
+}
+
 /* The held headers, less those that are published anew, then the published ones; of all that only what a published
  * Grip-Expose-Headers lists. */
 static void
 merge_headers(const struct instruct *in, const struct format *f, struct headers *out)
 {
-    bool some = headers_has(&f->headers, STR("Grip-Expose-Headers"));
+    bool some = lists_some(&f->headers);
     for (unsigned i = 0; i < in->headers.n; i++) {
         struct str name = in->headers.at[i].name;
         if (str_ieq(name, STR("Content-Encoding")) || headers_has(&f->headers, name) ||

@@ -462,6 +462,11 @@ subscribe(struct wshold *h, struct str name)
         return NULL;
     }
     log_info("subscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(name));
+    if (log_on(LOG_DEBUG)) {
+        char text[STATS_ID_MAX];
+        struct str id = h->ops->id(h->user, text);
+        log_debug("ws session %.*s subscribed to %.*s", STR_ARG(id), STR_ARG(name));
+    }
     return channels_subscribe(h->proxy->channels, &h->hold, name);
 }
 

@@ -21,6 +21,8 @@ struct wshold_ops {
     void (*close)(void *user, int code, struct str reason, enum stats_counter why);
     void (*detach)(void *user);  /* the origin's alone */
     void (*refresh)(void *user); /* ask the origin for news, where that can be done */
+    /* The connection's id, for the log. */
+    struct str (*id)(void *user, char text[STATS_ID_MAX]);
     /* Append the URI that the client asked for. */
     void (*put_uri)(const void *user, struct buf *out);
 };

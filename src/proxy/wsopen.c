@@ -278,6 +278,7 @@ count(struct wsopen *o, struct wsproxy_begin *b)
     if (c.id.len == 0) {
         uuid_make(id);
         c.id = str_of(id, UUID_SIZE - 1);
+        c.made = true;
     }
     c.slot = b->group;
     c.route = b->group > 0 ? o->route->id : NULL;

@@ -55,6 +55,14 @@ log_end(const struct wsproxy *w)
 }
 
 static void
+log_session(const struct wsproxy *w, const char *what)
+{
+    char text[STATS_ID_MAX];
+    struct str id = log_on(LOG_DEBUG) ? stats_conn_id(w->proxy->stats, w->live, text) : STR("");
+    log_debug("%s ws session: %.*s", what, STR_ARG(id));
+}
+
+static void
 leave(struct ws **side, int code, struct str reason)
 {
     struct ws *ws = *side;
@@ -71,9 +79,11 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
     log_end(w);
-    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
-    if (w->hold != NULL)
+    if (w->hold != NULL) {
+        log_session(w, "removed");
         wshold_close(w->hold);
+    }
+    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
     w->hold = NULL;
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
@@ -280,6 +290,13 @@ on_hold_refresh(void *user)
         ws_refresh(w->origin);
 }
 
+static struct str
+id_of(void *user, char text[STATS_ID_MAX])
+{
+    const struct wsproxy *w = user;
+    return stats_conn_id(w->proxy->stats, w->live, text);
+}
+
 /* As a URI of the web. */
 static void
 put_uri(const void *user, struct buf *out)
@@ -293,7 +310,7 @@ put_uri(const void *user, struct buf *out)
     buf_adds(out, uri);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, put_uri};
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, id_of, put_uri};
 
 /* beginning */
 
@@ -307,6 +324,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
                               .ops = &wshold_ops,
                               .group = w->group,
                               .user = w};
+    log_session(w, "added");
     w->hold = wshold_new(w->proxy, &hb);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
         if (str_ieq(b->channels->at[i].name, STR("Grip-Channel")))

@@ -424,6 +424,23 @@ leave_channel(struct channel *ch, enum format_kind kind, const struct sub *sub)
 }
 
 void
+channels_move(struct sub *from, struct sub *to)
+{
+    struct channel *ch = from->channel;
+    enum format_kind kind = from->hold->kind;
+    struct subs *s = (ch->many & 1 << kind) != 0 ? ch->crowd[kind].many : NULL;
+    uint32_t index = from->index;
+    if (from->limited != 0 && ch->table->ops.on_moved != NULL)
+        ch->table->ops.on_moved(ch->table->arg, from, to);
+    if (s == NULL || s->outbox == NULL)
+        return;
+    from->index = to->index; /* behind the marks of what is on its way, as if it had come now */
+    to->index = index;
+    s->at[from->index] = from;
+    s->at[to->index] = to;
+}
+
+void
 channels_unsubscribe(struct sub *sub)
 {
     struct channel *ch = sub->channel;

@@ -34,6 +34,7 @@ struct fanout {
     struct task task;
     struct stats *stats;    /* borrowed; NULL: nothing is counted */
     int block_size;         /* > 0: blocks are counted */
+    uint32_t frame_max;     /* bytes; see struct msg */
     struct list busy;       /* of outbox; in turn */
     uint64_t numbers;       /* of messages, and of turns */
     struct outbox *current; /* being worked on */
@@ -393,6 +394,12 @@ fanout_set_stats(struct fanout *f, struct stats *s)
     f->stats = s;
 }
 
+void
+fanout_set_frame_max(struct fanout *f, uint32_t frame_max)
+{
+    f->frame_max = frame_max;
+}
+
 static void
 add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct msg *m)
 {
@@ -426,7 +433,7 @@ fanout_item(struct fanout *f, struct channel *ch, struct item *item)
         struct msg *m;
         if (item->formats[kind] == NULL || channel_receivers(ch, kind) == 0)
             continue;
-        m = msg_new(item, kind);
+        m = msg_new(item, kind, f->frame_max);
         add_message(f, ch, kind, m);
         msg_unref(m);
     }
@@ -450,6 +457,12 @@ void
 fanout_sub_gone(struct fanout *f, struct sub *sub)
 {
     limit_forget(f->limit, sub);
+}
+
+void
+fanout_sub_moved(struct fanout *f, struct sub *from, struct sub *to)
+{
+    limit_move(f->limit, from, to);
 }
 
 void

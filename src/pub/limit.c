@@ -11,7 +11,8 @@ enum {
     SLICE_US = 1000, /* what others wait at most for their turn */
     SLICE = 2048,    /* deliveries in one turn, at most */
     TURN = 32,       /* deliveries of one route before it is another's turn, and between two looks at the clock */
-    LINES_KEPT = 4096
+    LINES_KEPT = 4096,
+    WARN_MS = 1000
 };
 
 /* A delivery that waits. All of a subscription are in one bucket, so the first of a subscription's is the first of them
@@ -38,6 +39,7 @@ struct bucket {
     uint64_t filled_at;       /* ms */
     uint64_t warned_at;       /* ms; 0: never */
     unsigned dropped;         /* since the last warning */
+    char *route_id;           /* owned; of the explicit kind, for the warning; NULL: none */
 };
 
 struct limit {
@@ -51,8 +53,9 @@ struct limit {
     struct line *lines; /* owned; number 0 is used for nothing */
     uint32_t n_lines, unused;
     struct timer timer;
-    struct task task; /* more may be delivered than in one turn */
-    bool hurrying;    /* at no rate any more */
+    struct task task;    /* something may be delivered now */
+    struct timer warner; /* set while there are dropped ones that no warning has told of */
+    bool hurrying;       /* at no rate any more */
 };
 
 static double
@@ -205,6 +208,37 @@ on_task(struct task *t)
     serve(container_of(t, struct limit, task));
 }
 
+static void
+warn(const struct limit *l, struct bucket *b)
+{
+    const char *id = b->route_id;
+    char more[48] = "";
+    if (b->dropped > 1)
+        snprintf(more, sizeof more, " (%u since the last warning)", b->dropped);
+    log_warn("exceeded publish hwm (%d)%s%s, dropping message%s", l->settings.hwm, id != NULL ? " for route " : "",
+             id != NULL ? id : "", more);
+    b->warned_at = clock_now();
+    b->dropped = 0;
+}
+
+static void
+on_warner(struct timer *t)
+{
+    struct limit *l = container_of(t, struct limit, warner);
+    bool more = false;
+    for (unsigned i = 0; i < l->n_buckets; i++) {
+        struct bucket *b = l->buckets[i];
+        if (b == NULL || b->dropped == 0)
+            continue;
+        if (clock_now() - b->warned_at >= WARN_MS)
+            warn(l, b);
+        else
+            more = true;
+    }
+    if (more)
+        loop_timer(l->loop, t, WARN_MS);
+}
+
 struct limit *
 limit_new(struct loop *loop, const struct limit_settings *settings,
           void (*deliver)(void *arg, struct sub *sub, struct msg *m), void *arg)
@@ -217,6 +251,7 @@ limit_new(struct loop *loop, const struct limit_settings *settings,
     list_init(&l->busy);
     timer_init(&l->timer, on_timer);
     task_init(&l->task, on_task);
+    timer_init(&l->warner, on_warner);
     return l;
 }
 
@@ -225,10 +260,13 @@ limit_free(struct limit *l)
 {
     loop_timer_stop(l->loop, &l->timer);
     loop_cancel(l->loop, &l->task);
+    loop_timer_stop(l->loop, &l->warner);
     for (unsigned i = 0; i < l->n_buckets; i++) {
         struct bucket *b = l->buckets[i];
         while (b != NULL && !list_empty(&b->actions))
             action_end(l, b, container_of(list_first(&b->actions), struct action, node));
+        if (b != NULL)
+            mem_free(b->route_id);
         mem_free(b);
     }
     mem_free(l->buckets);
@@ -280,23 +318,17 @@ bucket_of(struct limit *l, unsigned slot)
     return l->buckets[slot];
 }
 
-/* One line a second tells how many were dropped since the last. */
+/* One line a second and route tells how many were dropped since the last. */
 static void
 drop(struct limit *l, struct bucket *b, const struct route *route)
 {
-    uint64_t now = clock_now();
-    char more[48] = "";
     b->dropped++;
-    if (b->warned_at != 0 && now - b->warned_at < 1000)
-        return;
-    if (b->dropped > 1)
-        snprintf(more, sizeof more, " (%u since the last warning)", b->dropped);
-    if (route != NULL && route->explicit_id)
-        log_warn("exceeded publish hwm (%d) for route %s, dropping message%s", l->settings.hwm, route->id, more);
-    else
-        log_warn("exceeded publish hwm (%d), dropping message%s", l->settings.hwm, more);
-    b->warned_at = now;
-    b->dropped = 0;
+    if (b->route_id == NULL && route != NULL && route->explicit_id)
+        b->route_id = mem_strdup(route->id);
+    if (b->warned_at == 0 || clock_now() - b->warned_at >= WARN_MS)
+        warn(l, b);
+    else if (!timer_is_set(&l->warner))
+        loop_timer(l->loop, &l->warner, WARN_MS);
 }
 
 static unsigned
@@ -325,10 +357,8 @@ limit_add(struct limit *l, struct sub *sub, struct msg *m)
     list_push_back(&b->actions, &a->node);
     b->queued += weight;
     append(l, a);
-    if (l->hurrying)
+    if (l->hurrying || !timer_is_set(&l->timer))
         loop_later(l->loop, &l->task);
-    else if (!timer_is_set(&l->timer) && !list_in(&l->task.node))
-        loop_timer(l->loop, &l->timer, 0);
     return true;
 }
 
@@ -338,4 +368,17 @@ limit_forget(struct limit *l, struct sub *sub)
     struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
     while (sub->limited != 0)
         action_end(l, b, l->lines[sub->limited].first);
+}
+
+void
+limit_move(struct limit *l, struct sub *from, struct sub *to)
+{
+    const struct route *route = from->hold->route, *other = to->hold->route;
+    if (from->limited == 0 || to->limited != 0 ||
+        (route != NULL ? route->slot : 0) != (other != NULL ? other->slot : 0))
+        return; /* they stay, and are forgotten with FROM */
+    for (struct action *a = l->lines[from->limited].first; a != NULL; a = a->next)
+        a->sub = to;
+    to->limited = from->limited;
+    from->limited = 0;
 }

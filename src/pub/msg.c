@@ -38,21 +38,56 @@ put_head(const struct format *f, size_t len, char out[FRAME_MAX])
     return wsframe_head(out, &spec, len);
 }
 
+/* A message with ROOM bytes of data, none of them set. */
 static struct msg *
-render(struct item *item, const struct format *f, struct str content, bool copied)
+make(struct item *item, const struct format *f, uint32_t frame_max, size_t room)
 {
-    char head[FRAME_MAX];
-    size_t head_len = put_head(f, content.len, head), tail_len = f->kind == FORMAT_HTTP_STREAM ? 2 : 0;
-    bool framed = head_len > 0;
-    size_t room = framed ? head_len + content.len + tail_len : copied ? content.len : 0;
     struct msg *m = mem_alloc(sizeof *m + room);
     shared_init(&m->shared, msg_free);
     m->item = item_ref(item);
     m->format = f;
     m->packed = NULL;
     m->at = 0;
-    m->payload = copied ? STR("") : content;
+    m->frame_max = frame_max;
+    m->payload = STR("");
     m->framed = str_of(NULL, 0);
+    return m;
+}
+
+/* A WebSocket message in several frames; they lie behind the content, where that is copied. */
+static struct msg *
+render_frames(struct item *item, const struct format *f, struct str content, bool copied, uint32_t max)
+{
+    size_t n = (content.len + max - 1) / max, own = copied ? content.len : 0;
+    struct msg *m = make(item, f, max, own + content.len + n * FRAME_MAX);
+    char *to = m->data + own;
+    if (copied)
+        memcpy(m->data, content.ptr, content.len);
+    m->payload = copied ? str_of(m->data, content.len) : content;
+    for (size_t i = 0; i < n; i++) {
+        struct str part = str_sub(content, i * max, max);
+        struct wsframe_spec spec = {.opcode = i == 0 ? (uint8_t)msg_opcode(f) : 0, .last = i + 1 == n};
+        to += wsframe_head(to, &spec, part.len);
+        memcpy(to, part.ptr, part.len);
+        to += part.len;
+    }
+    m->framed = str_of(m->data + own, (size_t)(to - m->data) - own);
+    return m;
+}
+
+static struct msg *
+render(struct item *item, const struct format *f, struct str content, bool copied, uint32_t frame_max)
+{
+    char head[FRAME_MAX];
+    size_t head_len = put_head(f, content.len, head), tail_len = f->kind == FORMAT_HTTP_STREAM ? 2 : 0;
+    bool framed = head_len > 0;
+    size_t room = framed ? head_len + content.len + tail_len : copied ? content.len : 0;
+    struct msg *m;
+    if (framed && f->kind == FORMAT_WS_MESSAGE && frame_max > 0 && content.len > frame_max)
+        return render_frames(item, f, content, copied, frame_max);
+    m = make(item, f, frame_max, room);
+    if (!copied)
+        m->payload = content;
     if (room == 0)
         return m;
     if (content.len > 0)
@@ -88,9 +123,9 @@ msg_packed(struct msg *m)
 }
 
 struct msg *
-msg_new(struct item *item, enum format_kind kind)
+msg_new(struct item *item, enum format_kind kind, uint32_t frame_max)
 {
-    struct msg *m = render(item, item->formats[kind], format_content(item->formats[kind]), false);
+    struct msg *m = render(item, item->formats[kind], format_content(item->formats[kind]), false, frame_max);
     m->at = clock_exact_us();
     return m;
 }
@@ -98,7 +133,7 @@ msg_new(struct item *item, enum format_kind kind)
 struct msg *
 msg_rewrite(const struct msg *m, struct str content)
 {
-    return render(m->item, m->format, content, true);
+    return render(m->item, m->format, content, true, m->frame_max);
 }
 
 unsigned

@@ -1240,6 +1240,8 @@ SECTIONS = {
 
 
 def section_of(key):
+    if "." in key:
+        return key.partition(".")[0]
     for s, keys in SECTIONS.items():
         if key in keys.split():
             return s
@@ -1304,7 +1306,8 @@ class Target:
         }
 
     def start(self, routes, config=None, files=None):
-        """Starts a server.  config: overrides of pushpin.conf's keys.  files:
+        """Starts a server.  config: overrides of pushpin.conf's keys, as
+        SECTION.KEY where two sections have one of the name.  files:
         path relative to the config file -> content, written beforehand
         (certificates as runner/certs/NAME.crt and .key).  In values and routes
         {rundir} is the program's own variable; @RUN@ is the run directory;
@@ -1332,7 +1335,7 @@ class Target:
                 f.write("[%s]\n" % section)
                 for k, v in values.items():
                     if section_of(k) == section:
-                        f.write("%s=%s\n" % (k, v))
+                        f.write("%s=%s\n" % (k.rpartition(".")[2], v))
                 f.write("\n")
         try:
             self.launch(server)

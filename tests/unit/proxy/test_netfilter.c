@@ -196,7 +196,7 @@ publish(struct listener *l, const char *channel, const char *content)
     json_t *v = json_pack("{s:s, s:s, s:{s:s}, s:{s:{s:s}}}", "channel", channel, "id", content, "meta", "n", content,
                           "formats", "http-stream", "content", content);
     struct item *i = item_parse(v, ITEM_JSON, str_of(NULL, 0), &e);
-    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM);
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0);
     if (netfilter_busy(l->n))
         netfilter_keep(l->n, m, 7);
     else

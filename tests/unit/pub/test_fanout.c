@@ -19,9 +19,16 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_moved(void *arg, struct sub *from, struct sub *to)
+{
+    (void)arg;
+    fanout_sub_moved(fanout, from, to);
+}
+
+static void
 begin_limited(int rate)
 {
-    static const struct channels_ops ops = {.on_last = on_last, .on_dropped = on_dropped};
+    static const struct channels_ops ops = {.on_last = on_last, .on_dropped = on_dropped, .on_moved = on_moved};
     struct channels_settings settings = {0, false};
     struct limit_settings limits = {rate, 0, 0};
     clock_fake(1000000);
@@ -154,6 +161,32 @@ TEST(who_leaves_between_publishing_and_delivery_leaves_the_others_alone)
     for (int i = 0; i < 5; i++)
         member_free(all[i]);
     end();
+}
+
+TEST(a_hold_that_follows_another_gets_what_was_on_its_way_to_that)
+{
+    static const int rates[] = {0, 1000};
+    for (size_t i = 0; i < countof(rates); i++) {
+        struct member *before = member_new(FORMAT_HTTP_RESPONSE), *old = member_new(FORMAT_HTTP_RESPONSE),
+                      *new = member_new(FORMAT_HTTP_RESPONSE);
+        begin_limited(rates[i]);
+        crowd_join(before, "c");
+        crowd_join(old, "c");
+        publish_numbers("c", 1, 2);
+        channels_move(old->hold.subs, crowd_join(new, "c"));
+        crowd_leave(old);
+        publish("c", "3");
+        loop_advance(loop, 100);
+        turn_all();
+        CHECK_STR(str_c(before->got), "1 2 3 ");
+        CHECK_STR(str_c(old->got), "");
+        CHECK_STR(str_c(new->got), "1 2 3 ");
+        CHECK_INT(new->hold.subs->limited, 0);
+        member_free(before);
+        member_free(old);
+        member_free(new);
+        end();
+    }
 }
 
 static struct member *victim, *joiner;
@@ -632,6 +665,7 @@ main(void)
         cmocka_unit_test(holes_of_a_busy_channel_do_not_pile_up),
         cmocka_unit_test(filters_drop_what_they_drop),
         cmocka_unit_test(a_filtered_hold_may_end_with_its_channel_before_all_is_delivered),
+        cmocka_unit_test(a_hold_that_follows_another_gets_what_was_on_its_way_to_that),
         cmocka_unit_test(with_a_rate_deliveries_come_in_time),
         cmocka_unit_test(with_a_rate_a_delivery_may_end_holds_and_channels),
         cmocka_unit_test(ending_with_messages_on_their_way_leaks_nothing),

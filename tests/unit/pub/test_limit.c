@@ -64,7 +64,7 @@ static void
 add(struct member *m, const char *content, unsigned times)
 {
     struct item *i = item_new("c", content, NULL, NULL);
-    struct msg *msg = msg_new(i, FORMAT_HTTP_STREAM);
+    struct msg *msg = msg_new(i, FORMAT_HTTP_STREAM, 0);
     while (times-- > 0)
         limit_add(limit, m->hold.subs, msg);
     msg_unref(msg);
@@ -112,6 +112,18 @@ TEST(the_largest_rate)
     add(m, "1", 1000);
     loop_advance(loop, 100);
     CHECK_INT(delivered, 1000);
+    member_free(m);
+    end();
+}
+
+TEST(the_first_ones_need_not_wait_for_the_clock)
+{
+    struct member *m;
+    begin(100, 0, 0);
+    m = member_of("x");
+    add(m, "1", 20);
+    loop_poll(loop);
+    CHECK_INT(delivered, 3);
     member_free(m);
     end();
 }
@@ -182,6 +194,10 @@ TEST(past_the_high_water_mark_it_is_dropped_and_said_once_a_second)
     add(m, "1", 3);
     CHECK_INT(logged("dropping message (15 since the last warning)"), 1);
     CHECK_INT(logged("[WARN]"), 2);
+    loop_advance(loop, 1100); /* the last ones are told of too, though nothing else is dropped */
+    CHECK_INT(logged("for route first, dropping message (2 since the last warning)"), 1);
+    loop_advance(loop, 5000);
+    CHECK_INT(logged("[WARN]"), 3);
     member_free(m);
     m = member_of("x");
     add(m, "1", 11);
@@ -382,6 +398,7 @@ main(void)
         cmocka_unit_test(without_a_rate_it_is_not_active),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(the_largest_rate),
+        cmocka_unit_test(the_first_ones_need_not_wait_for_the_clock),
         cmocka_unit_test(an_idle_time_is_not_saved_up),
         cmocka_unit_test(routes_have_their_own_rate),
         cmocka_unit_test(large_ones_weigh_more),
