@@ -164,3 +164,25 @@ reqlog_write(struct proxy *p, const struct reqlog *r)
     log_info("%.*s", STR_ARG(buf_str(&b)));
     buf_clear(&b);
 }
+
+void
+reqlog_write_end(const struct proxy *p, const struct reqlog_end *e)
+{
+    struct buf b = BUF_INIT(1 << 24);
+    if (!log_on(LOG_INFO))
+        return;
+    if (p->config->log_json) {
+        buf_adds(&b, STR("{\"method\": \"GET\""));
+        put_member(&b, "uri", e->uri, URI_MAX);
+        put_member(&b, "target", e->target, TEXT_MAX);
+        buf_addf(&b, ", \"closed\": %d", e->code);
+        put_seconds(&b, ", \"duration\": ", e->ms);
+        buf_addc(&b, '}');
+    } else {
+        buf_addf(&b, "GET %.*s -> %.*s%s closed=%d", STR_ARG(e->uri), STR_ARG(e->target), e->over_http ? "[http]" : "",
+                 e->code);
+        put_seconds(&b, " duration=", e->ms);
+    }
+    log_info("%.*s", STR_ARG(buf_str(&b)));
+    buf_clear(&b);
+}

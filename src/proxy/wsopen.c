@@ -289,7 +289,7 @@ count(struct wsopen *o, struct wsproxy_begin *b)
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
-    struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), *pending;
+    struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), asked = BUF_INIT(1 << 20), *pending;
     const struct wsopen_session_ops *session = o->sockjs.ops;
     struct ws *conn = NULL;
     struct wsproxy_begin b = {.origin = origin, .route = o->route, .target = target_of(o)};
@@ -299,7 +299,10 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     log_result(o, REQLOG_DONE, 101);
     count(o, &b);
     put_origin_uri(o, &uri);
+    clientreq_put_uri(&o->req, &asked);
     b.uri = buf_str(&uri);
+    b.asked = buf_str(&asked);
+    b.over_http = o->overhttp != NULL;
     o->sockjs.ops = NULL;
     if (session != NULL)
         b.client = session->on_open(o->sockjs.session);
@@ -320,6 +323,7 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     finish(o);
     buf_clear(&prefix);
     buf_clear(&uri);
+    buf_clear(&asked);
 }
 
 /* the origin answers with something else, which the client gets */

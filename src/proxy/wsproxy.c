@@ -1,11 +1,16 @@
 #include "proxy/wsproxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "proxy/reqlog.h"
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
-enum { QUEUE_MAX = 65536 }; /* bytes that wait for one side before the other waits too */
+enum {
+    QUEUE_MAX = 65536, /* bytes that wait for one side before the other waits too */
+    ABNORMAL = 1006    /* for the log: no close frame (RFC 6455, 7.1.5) */
+};
 
 static inline void
 count(struct wsproxy *w, enum stats_counter what, uint64_t n)
@@ -15,13 +20,39 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
 
 /* ending */
 
+static size_t
+size_of(const struct wsproxy *w)
+{
+    return sizeof *w + w->uri_len + w->asked_len + w->target_len;
+}
+
 static void
 wsproxy_free(void *ptr)
 {
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, sizeof *w + w->uri_len);
+    slab_free(w, size_of(w));
+}
+
+static void
+log_end(const struct wsproxy *w)
+{
+    struct str uri = str_of(w->text, w->uri_len), asked = str_of(w->text + w->uri_len, w->asked_len);
+    struct reqlog_end e = {.uri = asked.len > 0 ? asked : uri,
+                           .target = str_of(asked.ptr + asked.len, w->target_len),
+                           .over_http = w->over_http,
+                           .code = w->closed,
+                           .ms = clock_now() - w->began};
+    reqlog_write_end(w->proxy, &e);
+}
+
+/* The client's side is over: remember how. CODE: what it is told now unless it was told, or has told us, before. */
+static void
+note_end(struct wsproxy *w, const struct ws *client, int code)
+{
+    if (w->closed == 0)
+        w->closed = client->code != 0 ? client->code : (uint16_t)(code == WSFRAME_NO_CODE ? WSFRAME_NORMAL : code);
 }
 
 static void
@@ -44,8 +75,11 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
     if (w->hold != NULL)
         wshold_close(w->hold);
     w->hold = NULL;
+    if (w->client != NULL)
+        note_end(w, w->client, client_code);
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
+    log_end(w);
     loop_reap(w->proxy->loop, w, wsproxy_free);
 }
 
@@ -113,6 +147,7 @@ static void
 on_client_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_end(w, ws, code);
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
@@ -138,8 +173,9 @@ static void
 on_client_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("client of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("client of %.*s: %s", (int)w->uri_len, w->text, why);
     w->client = NULL;
+    note_end(w, ws, ABNORMAL);
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
 
@@ -186,6 +222,8 @@ on_origin_control(struct ws *ws, enum wsframe_opcode opcode, struct str payload)
     if (w->client == NULL)
         return;
     send_control(w->client, opcode, payload);
+    if (w->hold != NULL)
+        wshold_sent_control(w->hold);
     pace(w->origin, w->client);
 }
 
@@ -212,7 +250,7 @@ static void
 on_origin_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("origin of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("origin of %.*s: %s", (int)w->uri_len, w->text, why);
     w->origin = NULL;
     finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
@@ -255,7 +293,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
     struct wshold_begin hb = {.client = b->client,
                               .route = b->route,
                               .target = b->target,
-                              .uri = str_of(w->uri, w->uri_len),
+                              .uri = str_of(w->text, w->uri_len),
                               .ops = &wshold_ops,
                               .group = w->group,
                               .user = w};
@@ -265,17 +303,35 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
+/* With its texts. */
+static struct wsproxy *
+alloc(const struct wsproxy_begin *b)
+{
+    struct str target = str_sub(str_c(b->target->text), 0, UINT16_MAX);
+    struct str asked = str_eq(b->asked, b->uri) ? STR("") : b->asked;
+    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len + asked.len + target.len);
+    char *at = w->text;
+    w->uri_len = (uint32_t)b->uri.len;
+    w->asked_len = (uint32_t)asked.len;
+    w->target_len = (uint16_t)target.len;
+    memcpy(at, b->uri.ptr, b->uri.len);
+    at += b->uri.len;
+    memcpy(at, asked.ptr, asked.len);
+    memcpy(at + asked.len, target.ptr, target.len);
+    return w;
+}
+
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len);
+    struct wsproxy *w = alloc(b);
     w->proxy = p;
+    w->began = clock_now();
+    w->over_http = b->over_http;
     w->client = b->client;
     w->origin = b->origin;
     w->live = b->live;
     w->group = (uint16_t)b->group;
-    w->uri_len = (uint32_t)b->uri.len;
-    memcpy(w->uri, b->uri.ptr, b->uri.len);
     list_push_back(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);

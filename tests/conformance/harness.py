@@ -311,7 +311,6 @@ class Stream:
         self.sock = sock
         self.buf = b""
         self.eof = False
-        self.all = b""          # everything ever received
 
     def send(self, data):
         if isinstance(data, str):
@@ -354,7 +353,6 @@ class Stream:
             self.eof = True
             return False
         self.buf += data
-        self.all += data
         return True
 
     def until(self, mark, timeout=TIMEOUT):
@@ -368,9 +366,19 @@ class Stream:
 
     def exactly(self, n, timeout=TIMEOUT):
         end = time.monotonic() + timeout
-        while len(self.buf) < n:
-            if not self.fill(end - time.monotonic()):
-                raise Closed("closed before %d bytes; got %r" % (n, self.buf[:500]))
+        if len(self.buf) >= n:
+            data, self.buf = self.buf[:n], self.buf[n:]
+            return data
+        got, have = [], 0                   # joined once: n may be many megabytes
+        try:
+            while have + len(self.buf) < n:
+                have += len(self.buf)
+                got.append(self.buf)
+                self.buf = b""
+                if not self.fill(end - time.monotonic()):
+                    raise Closed("closed before %d bytes; got %r" % (n, b"".join(got)[:500]))
+        finally:
+            self.buf = b"".join(got) + self.buf
         data, self.buf = self.buf[:n], self.buf[n:]
         return data
 
