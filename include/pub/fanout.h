@@ -18,6 +18,8 @@ struct fanout *fanout_new(struct loop *l, const struct limit_settings *limits);
 void fanout_free(struct fanout *f);
 /* Count in S, borrowed. */
 void fanout_set_stats(struct fanout *f, struct stats *s);
+/* Frames of WebSockets have at most MAX bytes; 0: any number. */
+void fanout_set_frame_max(struct fanout *f, size_t max);
 /* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
 void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */

@@ -75,7 +75,7 @@ wsqueue_accept(struct wsqueue *q, uint64_t n)
         return -1;
     q->replayed = all ? 0 : q->offered_bytes - (size_t)n;
     q->held_back = !all && q->offered == q->events.n; /* else something new has come meanwhile */
-    for (; q->offered > 0; q->offered--) { /* events without content go with what stands before them */
+    for (; q->offered > 0; q->offered--) {            /* events without content go with what stands before them */
         struct event *e = first(q);
         size_t len = e->len - e->at;
         if (!all && (len > n || n == 0))

@@ -235,17 +235,52 @@ wsdeflate_agreed(const struct headers *h, struct wsdeflate_params *params)
     return 0;
 }
 
-/* One element: a token, and parameters each of which has a token for its name and a token, quoted or not, for its
- * value where it has one. */
+/* Take a token off, and the blanks around it. */
 static bool
-element_ok(struct str element)
+take_token(struct str *rest)
 {
-    struct header_params p;
-    bool ok = header_params_parse(element, &p) == 0 && header_name_ok(p.first);
-    for (unsigned i = 0; ok && i < p.n; i++)
-        ok = header_name_ok(p.at[i].name);
-    header_params_clear(&p);
-    return ok;
+    size_t n = 0;
+    *rest = str_trim(*rest);
+    while (n < rest->len && header_name_ok(str_sub(*rest, n, 1)))
+        n++;
+    *rest = str_trim(str_from(*rest, n));
+    return n > 0;
+}
+
+static bool
+take_quoted(struct str *rest)
+{
+    size_t n = 1;
+    if (!str_starts(*rest, STR("\"")))
+        return false;
+    while (n < rest->len && rest->ptr[n] != '"')
+        n += rest->ptr[n] == '\\' ? 2 : 1;
+    if (n >= rest->len)
+        return false;
+    *rest = str_trim(str_from(*rest, n + 1));
+    return true;
+}
+
+/* One element: a token, and parameters each of which has a token for its name and, behind a '=', a token or a quoted
+ * text. A ';' at the end is let pass. */
+static bool
+element_ok(struct str rest)
+{
+    if (!take_token(&rest))
+        return false;
+    while (rest.len > 0) {
+        if (*rest.ptr != ';')
+            return false;
+        rest = str_trim(str_from(rest, 1));
+        if (rest.len > 0 && !take_token(&rest))
+            return false;
+        if (!str_starts(rest, STR("=")))
+            continue;
+        rest = str_trim(str_from(rest, 1));
+        if (!take_token(&rest) && !take_quoted(&rest))
+            return false;
+    }
+    return true;
 }
 
 bool

@@ -130,7 +130,15 @@ static void
 refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
 {
     struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
-    r.size = answer_text(x, req, status, text);
+    if (req->ws) { /* as wsopen's answers: no type, and nothing more on this connection */
+        struct headers h;
+        headers_init(&h);
+        x->close = true;
+        r.size = answer_whole(x, req, status, http_reason(status), &h, text, false);
+        headers_clear(&h);
+    } else {
+        r.size = answer_text(x, req, status, text);
+    }
     reqlog_write(p, &r);
     clientreq_clear(req);
     if (route != NULL)
@@ -143,8 +151,6 @@ no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
 {
     struct buf text = BUF_INIT(1024);
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
-    if (req->ws)
-        x->close = true;
     refuse(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
 }

@@ -32,6 +32,7 @@ struct fanout {
     struct task task;
     struct stats *stats;    /* borrowed; NULL: nothing is counted */
     int block_size;         /* > 0: blocks are counted */
+    size_t frame_max;       /* bytes of a WebSocket's frame; 0: any number */
     struct list busy;       /* of outbox; in turn */
     struct outbox *current; /* being worked on */
     size_t messages, bytes; /* on their way in all outboxes */
@@ -320,6 +321,12 @@ fanout_set_stats(struct fanout *f, struct stats *s)
     f->stats = s;
 }
 
+void
+fanout_set_frame_max(struct fanout *f, size_t max)
+{
+    f->frame_max = max;
+}
+
 static void
 add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct msg *m)
 {
@@ -361,7 +368,7 @@ fanout_item(struct fanout *f, struct channel *ch, struct item *item)
         uint32_t n;
         if (item->formats[kind] == NULL || channel_receivers(ch, kind) == 0)
             continue;
-        m = msg_new(item, kind);
+        m = msg_new(item, kind, f->frame_max);
         if (!limit_active(f->limit)) {
             add_message(f, ch, kind, m);
         } else {

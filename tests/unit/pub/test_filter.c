@@ -87,7 +87,7 @@ item_of(const char *json)
 static void
 check_item(const struct sub *sub, struct item *i, enum filter_result want, const char *text)
 {
-    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM), *out = NULL;
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0), *out = NULL;
     struct err e = {""};
     CHECK_INT(filter_message(sub, m, &out, &e), want);
     if (want == FILTER_PASS) {
@@ -139,7 +139,7 @@ TEST(content_is_rewritten_for_one_and_shared_by_others)
     struct listener l;
     struct sub *sub, *plain;
     struct item *i = item_of(ITEM("", "Hi %(user)s"));
-    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM), *out;
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0), *out;
     struct err e;
     begin(&l, "user=ann");
     sub = listen_on(&l, "p-a", "skip-self var-subst");

@@ -64,7 +64,7 @@ static void
 add(struct member *m, const char *content, unsigned times)
 {
     struct item *i = item_new("c", content, NULL, NULL);
-    struct msg *msg = msg_new(i, FORMAT_HTTP_STREAM);
+    struct msg *msg = msg_new(i, FORMAT_HTTP_STREAM, 0);
     while (times-- > 0)
         limit_add(limit, m->hold.subs, msg);
     msg_unref(msg);
