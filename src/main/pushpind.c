@@ -125,6 +125,7 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
+    trim_init(&p->trim, p->loop, p->clients, p->origin);
     p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
     return p->ports != NULL ? 0 : -1;
 }
@@ -211,7 +212,6 @@ build_proxy(struct pushpind *p, struct err *e)
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
-    trim_init(&p->trim, p->loop, p->origin);
     p->doors =
         (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
