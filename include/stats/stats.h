@@ -188,7 +188,9 @@ void stats_conn_again(struct stats *s, uint32_t conn);
 void stats_conn_end(struct stats *s, unsigned slot, uint32_t *conn, enum stats_counter why);
 /* Its id, for log lines; empty when it has none that anybody could know. */
 struct str stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX]);
-/* Is there one with this id? */
+/* Was it begun with this ID? */
+bool stats_conn_is(const struct stats *s, uint32_t conn, struct str id);
+/* Is there one with this id, which it was not given but has from here? */
 bool stats_conn_exists(const struct stats *s, struct str id);
 
 /* subscriptions */

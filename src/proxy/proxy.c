@@ -276,7 +276,9 @@ find_websocket(const struct proxy *p, struct str id)
 {
     list_each (&p->websockets, node) {
         struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+        if (id.len > 0 && w->origin != NULL && str_eq(ws_id(w->origin), id))
+            return w;
+        if (stats_conn_is(p->stats, w->live, id)) /* one that stats messages tell of */
             return w;
     }
     return NULL;
@@ -295,7 +297,8 @@ proxy_refresh_connection(struct proxy *p, struct str id)
     struct wsproxy *w = find_websocket(p, id);
     if (w == NULL)
         return -1;
-    ws_refresh(w->origin);
+    if (w->origin != NULL)
+        ws_refresh(w->origin);
     return 0;
 }
 

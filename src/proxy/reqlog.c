@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proto/jsonwrite.h"
+#include "proxy/rewrite.h"
 
 /* What a line of JSON has at most, so that it is never cut: bytes of texts, and channels. */
 enum { URI_MAX = 4000, TEXT_MAX = 250, LASTS_MAX = 5 };
@@ -12,16 +13,26 @@ struct fields {
     struct str from, referer, route, user_agent;
 };
 
+/* A WebSocket is logged with the address that it has for its origin (spec: proxying 4.6), a request with its peer's. */
+static struct str
+from_of(const struct proxy *p, const struct reqlog *r, struct buf *address, char peer[ADDRESS_TEXT_MAX])
+{
+    struct str from = xchg_peer(r->x, peer);
+    if (r->req->ws)
+        rewrite_client_address(p, r->req, address);
+    if (address->len > 0)
+        from = buf_str(address);
+    return from.len > 0 ? from : str_of(NULL, 0);
+}
+
+/* ADDRESS and PEER: memory for them. */
 static struct fields
-fields_of(const struct proxy *p, const struct reqlog *r, char peer[ADDRESS_TEXT_MAX])
+fields_of(const struct proxy *p, const struct reqlog *r, struct buf *address, char peer[ADDRESS_TEXT_MAX])
 {
     const struct headers *h = &r->req->headers;
     struct fields f = {.referer = headers_get(h, STR("Referer"))};
-    if (p->config->log_from) {
-        f.from = xchg_peer(r->x, peer);
-        if (f.from.len == 0)
-            f.from.ptr = NULL;
-    }
+    if (p->config->log_from)
+        f.from = from_of(p, r, address, peer);
     if (r->route != NULL && r->route->explicit_id)
         f.route = str_c(r->route->id);
     if (p->config->log_user_agent)
@@ -151,17 +162,18 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
 void
 reqlog_write(struct proxy *p, const struct reqlog *r)
 {
-    struct buf b = BUF_INIT(1 << 24);
+    struct buf b = BUF_INIT(1 << 24), address = BUF_INIT(65536);
     char peer[ADDRESS_TEXT_MAX];
     struct fields f;
     if (!log_on(LOG_INFO))
         return;
-    f = fields_of(p, r, peer);
+    f = fields_of(p, r, &address, peer);
     if (p->config->log_json)
         put_json(&b, r, &f, p->config->log_time);
     else
         put_text(&b, r, &f, p->config->log_time);
     log_info("%.*s", STR_ARG(buf_str(&b)));
+    buf_clear(&address);
     buf_clear(&b);
 }
 

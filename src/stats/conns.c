@@ -182,6 +182,14 @@ stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX])
 }
 
 bool
+stats_conn_is(const struct stats *s, uint32_t conn, struct str id)
+{
+    const struct live_entry *e = s != NULL ? live_at(&s->parts->conns, conn & NUMBER) : NULL;
+    const struct more *m = e != NULL ? more_of(e) : NULL;
+    return m != NULL && m->id.len > 0 && str_eq(m->id, id);
+}
+
+bool
 stats_conn_exists(const struct stats *s, struct str id)
 {
     const struct live_entry *e;
