@@ -4,12 +4,13 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 
 import pytest
 
-from harness import BINARY, CLOSE, CONT, PING, PONG, TEXT, free_port, unique
-from ws_harness import close_bytes, control, masked, short, wire_fixture, ws_frame, ws_item  # noqa: F401
+from harness import BINARY, CLOSE, PING, PONG, TEXT, free_port, server_tls, unique
+from ws_harness import Door, close_bytes, control, masked, short, wire_fixture, ws_frame, ws_item  # noqa: F401
 
 BAD_GATEWAY = b"Error while proxying to origin.\n"
 
@@ -382,12 +383,114 @@ def test_large_message_before_a_disconnect(wire):
 def test_message_of_megabytes(wire):
     c, o = wire.pair()
     data = os.urandom(1 << 20) * 16
-    import threading
-    t = threading.Thread(target=c.send_binary, args=(data,))
-    t.start()
-    assert o.binary(60) == data
-    t.join()
-    t = threading.Thread(target=o.send_binary, args=(data,))
-    t.start()
-    assert c.binary(60) == data
-    t.join()
+    for a, b in ((c, o), (o, c)):
+        t = threading.Thread(target=a.send_binary, args=(data,), daemon=True)
+        t.start()
+        assert b.binary(60) == data
+        t.join()
+
+
+# addresses in the log
+
+@pytest.mark.parametrize("rules,sent,seen", [
+    ("", "9.9.9.9", "127.0.0.1"), ("append", "9.9.9.9", "127.0.0.1"), ("truncate:1,append", "8.8.8.8, 9.9.9.9", "9.9.9.9"),
+    ("truncate:2", "7.7.7.7, 8.8.8.8, 9.9.9.9", "8.8.8.8"), ("truncate:0,append", "9.9.9.9", "127.0.0.1")])
+@pytest.mark.xfail_on_pushpin("believes anybody, unless truncate:0 is there")
+def test_address_in_the_log(wire, start_server, origin, rules, sent, seen):
+    server = start_server("* localhost:%d\n" % origin.port, {"log_from": "true", "x_forwarded_for": rules})
+    d = wire.door()
+    wire.dial(d.path, server=server, headers=[("X-Forwarded-For", sent)])
+    d.next().accept()
+    server.wait_log(r"GET ws://localhost%s -> \S+ from=%s code=101 0$" % (d.path, re.escape(seen)))
+
+
+# targets with TLS
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_targets_with_tls(wire, start_server, start_origin, over_http):
+    origin = start_origin(tls=server_tls())
+    server = start_server("* localhost:%d,ssl,insecure%s\n" % (origin.port, ",over_http" if over_http else ""))
+    d = Door(origin)
+    c = wire.dial(d.path, server=server)
+    v = d.next()
+    if over_http:
+        v.open()
+        c.open()
+        c.send_text("x")
+        v = d.next()
+        v.events_reply(("TEXT", "m:y"))
+        assert v.events == [("TEXT", b"x")] and c.text() == "y"
+        c.close()
+        v = d.next()
+        assert v.events == [("DISCONNECT", None)]
+        v.events_reply()
+    else:
+        o = wire.keep(v.accept())
+        c.open()
+        data = os.urandom(300000)
+        c.send_binary(data)
+        assert o.binary() == data
+        o.send_binary(data)
+        assert c.binary() == data
+        o.send_close(4001)
+        assert c.closing()[0] == 4001
+    d.close()
+
+
+# pings of the proxy
+
+@pytest.mark.xfail_on_pushpin("has no such key")
+def test_ping_interval(wire, start_server, origin):
+    server = start_server("* localhost:%d\n" % origin.port, {"websocket_ping_interval": "1"})
+    c, o = wire.pair(server=server)
+    opcode, payload = c.message(5)
+    assert opcode == PING
+    c.send(PONG, payload)
+    assert o.message(5)[0] == PING                      # the origin is asked as well, and does not hear the client's answer
+    c.send(PONG, b"unsolicited")
+    assert o.message(5) == (PONG, b"unsolicited")
+
+
+# two proxies, one behind the other
+
+@pytest.fixture(scope="module")
+def chain(start_server, origin):
+    inner = start_server("woh localhost:%d,over_http\n* localhost:%d\n" % (origin.port, origin.port),
+                         {"upstream_key": "between", "allow_compression": "true"})
+    outer = start_server("* localhost:%d\n" % inner.http_port, {"sig_key": "between", "allow_compression": "true"})
+    return outer, inner
+
+
+@pytest.mark.xfail_on_pushpin("the outer proxy never learns of GRIP")
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("prefix", [None, "k-"])
+def test_two_proxies(wire, chain, over_http, prefix):
+    outer, inner = chain
+    ch = unique()
+    d = wire.door()
+    c = wire.dial(d.path, host="woh" if over_http else "localhost", server=outer, extensions="permessage-deflate")
+    v = d.next()
+    if over_http:
+        v.open(("TEXT", control("subscribe", channel=ch)), ("TEXT", (prefix or "m:") + "hello"),
+               grip='grip; message-prefix="%s"' % prefix if prefix else "grip")
+        c.open()
+    else:
+        o = wire.keep(v.accept_grip(prefix))
+        c.open()
+        o.subscribe(ch)
+        o.send_text((prefix or "m:") + "hello")
+    c.use_deflate()
+    assert c.text() == "hello"
+    outer.wait_subscribed(ch)
+    assert ch not in inner.subscriptions()
+    outer.publish(ws_item(ch, "published"))
+    assert c.text() == "published"
+    c.send_text("up")
+    if over_http:
+        v = d.next()
+        assert v.events == [("TEXT", b"up")]
+        v.events_reply(("CLOSE", close_bytes(4001, "bye")))
+    else:
+        assert o.text() == "up"
+        o.send_close(4001, "bye")
+    assert c.closing() == (4001, "bye")

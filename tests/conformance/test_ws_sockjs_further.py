@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -642,6 +643,41 @@ def test_subscriptions_of_a_session_end_with_it(wire):
     c.quiet(0.05)
     c.close()
     wire.server.wait_unsubscribed(ch)
+
+
+def test_send_while_another_waits(wire):
+    """The origin reads nothing until all is full."""
+    s = Session(wire)
+    o = s.open()
+    waiting, n = s.start("POST", "xhr_send", None, json.dumps(["x" * 90000]).encode()), 1
+    while True:
+        try:
+            waiting.fill(0.3)
+            assert taken(waiting.read_response())
+        except TimeoutError:
+            r = s.send("more")
+            if r.status == 400:
+                break
+            assert taken(r)                             # it was only slow
+            n += 1
+            continue
+        waiting, n = s.start("POST", "xhr_send", None, json.dumps(["x" * 90000]).encode()), n + 1
+        assert n < 1000
+    assert (r.body, r.get("Content-Type")) == (b"Already sending\n", "text/plain")
+    done = threading.Thread(target=lambda: [o.text() for _ in range(n)], daemon=True)
+    done.start()
+    assert taken(waiting.read_response())
+    done.join(20)
+    assert taken(s.send("and on"))
+
+
+def test_page_of_the_iframe(wire, start_server):
+    body = start_server("*,sockjs=/s test\n", {"sockjs_url": "https://x/s.js?a=1&b"}).get("/s/iframe.html").body
+    assert re.search(rb'<script src="https://x/s\.js\?a=1&(#38;|amp;)?b"></script>', body)
+    for part in (b'<meta http-equiv="X-UA-Compatible" content="IE=edge"', b'<meta http-equiv="Content-Type" content="text/html; charset=UTF-8"',
+                 b"document.domain = document.domain;", b"SockJS.bootstrap_iframe();"):
+        assert part in body
+    assert body.lower().startswith(b"<!doctype html>")
 
 
 @pytest.mark.xfail_on_pushpin("has no streaming transports")
