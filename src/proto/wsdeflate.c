@@ -7,6 +7,7 @@
 enum {
     LEVEL = 6,
     MEM_LEVEL = 8, /* with a window of 15 bits 268 KB */
+    ZLIB_BITS_MIN = 9,
     LIGHT_BITS = 12,
     LIGHT_MEM_LEVEL = 5, /* 32 KB */
     WINDOW = 32768
@@ -33,7 +34,12 @@ wsdeflater_new(unsigned bits, bool light)
     d->bits = bits;
     unsigned window = light && bits > LIGHT_BITS ? LIGHT_BITS : bits;
     int level = light ? LIGHT_MEM_LEVEL : MEM_LEVEL;
-    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)window, level, Z_DEFAULT_STRATEGY) != Z_OK)
+    int strategy = Z_DEFAULT_STRATEGY;
+    if (window < ZLIB_BITS_MIN) { /* zlib cannot do 8: repeats of one byte alone refer back by no more than that */
+        window = ZLIB_BITS_MIN;
+        strategy = Z_RLE;
+    }
+    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)window, level, strategy) != Z_OK)
         __builtin_trap(); /* out of memory */
     return d;
 }
@@ -166,9 +172,9 @@ read_params(const struct header_params *p, unsigned *seen, unsigned *server_bits
         *seen |= 1u << which;
         if (which < 2 && value.len > 0)
             return -1;
-        if (which == 2 && (*server_bits = read_bits(value, 8)) == 0)
+        if (which == 2 && (*server_bits = read_bits(value, WSDEFLATE_BITS_MIN)) == 0)
             return -1;
-        if (which == 3 && value.len > 0 && read_bits(value, 8) == 0)
+        if (which == 3 && value.len > 0 && read_bits(value, WSDEFLATE_BITS_MIN) == 0)
             return -1;
     }
     return 0;
@@ -179,8 +185,7 @@ accept_one(struct str element, struct wsdeflate_params *params, struct buf *answ
 {
     struct header_params p;
     unsigned seen, bits;
-    bool ok = header_params_parse(element, &p) == 0 && str_ieq(p.first, name) && read_params(&p, &seen, &bits) == 0 &&
-              bits >= WSDEFLATE_BITS_MIN;
+    bool ok = header_params_parse(element, &p) == 0 && str_ieq(p.first, name) && read_params(&p, &seen, &bits) == 0;
     header_params_clear(&p);
     if (!ok)
         return false;
