@@ -494,3 +494,18 @@ def test_two_proxies(wire, chain, over_http, prefix):
         assert o.text() == "up"
         o.send_close(4001, "bye")
     assert c.closing() == (4001, "bye")
+
+
+def test_client_on_a_unix_socket(wire, start_server, origin, tmp_path):
+    at = str(tmp_path / "s")
+    start = start_server("* localhost:%d\n" % origin.port, {"local_ports": at, "log_from": "true"})
+    d = wire.door()
+    c = wire.dial(d.path, port=at)
+    o = wire.keep(d.next().accept())
+    c.open()
+    c.send_text("up")
+    o.send_text("down")
+    assert (o.text(), c.text()) == ("up", "down")
+    c.close()
+    start.wait_log(r"GET ws://localhost%s -> localhost:%d code=101 0$" % (d.path, origin.port))
+    start.wait_log(r"GET ws://localhost%s -> localhost:%d closed=1006 duration=" % (d.path, origin.port))
