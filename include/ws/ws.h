@@ -57,7 +57,6 @@ struct ws {
     const struct ws_user_ops *user_ops; /* NULL: nobody is joined */
     void *user;                         /* borrowed */
     bool close_sent : 1, close_received : 1;
-    uint16_t code; /* of the first close frame that was sent or has come; 0: none yet */
 };
 
 static inline void

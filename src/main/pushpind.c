@@ -356,10 +356,13 @@ start(struct pushpind *p, struct err *e)
     if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
         return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || doors_open_control(&p->doors, e) != 0 ||
-        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || doors_open_zmq(&p->doors, p->zcontext, e) != 0)
-        return -1;
-    return 0;
+    /* the clients' ports at last: a start that fails must have taken no client, least of all from an instance that
+     * shares them */
+    return build_proxy(p, e) == 0 && doors_open_control(&p->doors, e) == 0 &&
+                   numbers_open_metrics(&p->numbers, p->loop, p->config, e) == 0 &&
+                   doors_open_zmq(&p->doors, p->zcontext, e) == 0 && open_listeners(p, e) == 0
+               ? 0
+               : -1;
 }
 
 /* What start() built, as far as it came. */

@@ -13,26 +13,25 @@ struct fields {
     struct str from, referer, route, user_agent;
 };
 
-/* A WebSocket is logged with the address that it has for its origin (spec: proxying 4.6), a request with its peer's. */
+/* From whom: the peer, and with a WebSocket whom it speaks for, if that is believed. In MEMORY or PEER. */
 static struct str
-from_of(const struct proxy *p, const struct reqlog *r, struct buf *address, char peer[ADDRESS_TEXT_MAX])
+from_of(const struct proxy *p, const struct reqlog *r, struct buf *memory, char peer[ADDRESS_TEXT_MAX])
 {
-    struct str from = xchg_peer(r->x, peer);
     if (r->req->ws)
-        rewrite_client_address(p, r->req, address);
-    if (address->len > 0)
-        from = buf_str(address);
-    return from.len > 0 ? from : str_of(NULL, 0);
+        rewrite_client_address(p, r->req, memory);
+    return memory->len > 0 ? buf_str(memory) : xchg_peer(r->x, peer);
 }
 
-/* ADDRESS and PEER: memory for them. */
 static struct fields
-fields_of(const struct proxy *p, const struct reqlog *r, struct buf *address, char peer[ADDRESS_TEXT_MAX])
+fields_of(const struct proxy *p, const struct reqlog *r, struct buf *memory, char peer[ADDRESS_TEXT_MAX])
 {
     const struct headers *h = &r->req->headers;
     struct fields f = {.referer = headers_get(h, STR("Referer"))};
-    if (p->config->log_from)
-        f.from = from_of(p, r, address, peer);
+    if (p->config->log_from) {
+        f.from = from_of(p, r, memory, peer);
+        if (f.from.len == 0)
+            f.from.ptr = NULL;
+    }
     if (r->route != NULL && r->route->explicit_id)
         f.route = str_c(r->route->id);
     if (p->config->log_user_agent)
@@ -162,38 +161,38 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
 void
 reqlog_write(struct proxy *p, const struct reqlog *r)
 {
-    struct buf b = BUF_INIT(1 << 24), address = BUF_INIT(65536);
+    struct buf b = BUF_INIT(1 << 24), memory = BUF_INIT(65536);
     char peer[ADDRESS_TEXT_MAX];
     struct fields f;
     if (!log_on(LOG_INFO))
         return;
-    f = fields_of(p, r, &address, peer);
+    f = fields_of(p, r, &memory, peer);
     if (p->config->log_json)
         put_json(&b, r, &f, p->config->log_time);
     else
         put_text(&b, r, &f, p->config->log_time);
     log_info("%.*s", STR_ARG(buf_str(&b)));
-    buf_clear(&address);
     buf_clear(&b);
+    buf_clear(&memory);
 }
 
 void
-reqlog_write_end(const struct proxy *p, const struct reqlog_end *e)
+reqlog_end(const struct proxy *p, const struct reqlog_end *end)
 {
     struct buf b = BUF_INIT(1 << 24);
-    if (!log_on(LOG_INFO))
-        return;
-    if (p->config->log_json) {
-        buf_adds(&b, STR("{\"method\": \"GET\""));
-        put_member(&b, "uri", e->uri, URI_MAX);
-        put_member(&b, "target", e->target, TEXT_MAX);
-        buf_addf(&b, ", \"closed\": %d", e->code);
-        put_seconds(&b, ", \"duration\": ", e->ms);
-        buf_addc(&b, '}');
+    uint64_t ms = clock_now() - end->began;
+    if (!p->config->log_json) {
+        buf_addf(&b, "GET %.*s -> %.*s%s closed=%d", STR_ARG(end->uri), STR_ARG(end->target),
+                 end->over_http ? "[http]" : "", end->code);
+        put_seconds(&b, " duration=", ms);
     } else {
-        buf_addf(&b, "GET %.*s -> %.*s%s closed=%d", STR_ARG(e->uri), STR_ARG(e->target), e->over_http ? "[http]" : "",
-                 e->code);
-        put_seconds(&b, " duration=", e->ms);
+        buf_addc(&b, '{');
+        put_member(&b, "method", STR("GET"), TEXT_MAX);
+        put_member(&b, "uri", end->uri, URI_MAX);
+        put_member(&b, "target", end->target, TEXT_MAX);
+        buf_addf(&b, ", \"closed\": %d", end->code);
+        put_seconds(&b, ", \"duration\": ", ms);
+        buf_addc(&b, '}');
     }
     log_info("%.*s", STR_ARG(buf_str(&b)));
     buf_clear(&b);

@@ -1,5 +1,4 @@
-/* reqlog.h - one line per request, and one more when a WebSocket ends (spec: proxying 11), as text or as a JSON object.
- */
+/* reqlog.h - one line per request (spec: proxying 11), as text or as a JSON object. */
 #ifndef PROXY_REQLOG_H
 #define PROXY_REQLOG_H
 
@@ -26,14 +25,14 @@ struct reqlog {
 
 void reqlog_write(struct proxy *p, const struct reqlog *r);
 
-/* The end of a WebSocket. */
+/* The end of a WebSocket, whose beginning reqlog_write() told of. */
 struct reqlog_end {
-    struct str uri, target; /* as in the line of its beginning */
+    struct str uri, target; /* as at the beginning */
     bool over_http;
-    int code;    /* of the close frame, 1006: there was none */
-    uint64_t ms; /* how long it was open */
+    int code;       /* of the close frame */
+    uint64_t began; /* ms of the monotonic clock */
 };
 
-void reqlog_write_end(const struct proxy *p, const struct reqlog_end *e);
+void reqlog_end(const struct proxy *p, const struct reqlog_end *end);
 
 #endif

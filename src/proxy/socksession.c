@@ -296,7 +296,6 @@ close_session(struct socksession *s, int code, struct str reason)
     s->state = CLOSED;
     s->ws.user_ops = NULL;
     s->ws.close_sent = s->ws.close_received = true;
-    s->ws.code = (uint16_t)code;
     sockjsframe_close(code != WSFRAME_NO_CODE ? code : 0, reason, &s->close);
     loop_timer(loop_of(s), &s->timer, REMEMBER_MS);
     loop_later(loop_of(s), &s->task);

@@ -108,8 +108,6 @@ sockws_close(struct ws *w, int code, struct str reason)
         return;
     announce_close(s, code, reason);
     w->close_sent = true;
-    if (w->code == 0)
-        w->code = (uint16_t)code;
     loop_timer_stop(s->loop, &s->timer);
     if (w->close_received)
         finish(s);
@@ -164,11 +162,9 @@ static const struct ws_ops ws_ops = {sockws_send, sockws_close, sockws_leave, so
 /* receiving */
 
 static void
-part(struct sockws *s, const struct ws *inner, const char *why)
+part(struct sockws *s, const char *why)
 {
     const struct ws_user_ops *ops = s->ws.user_ops;
-    if (s->ws.code == 0)
-        s->ws.code = inner->code;
     finish(s);
     if (ops != NULL)
         ops->on_gone(&s->ws, why);
@@ -181,7 +177,7 @@ refuse(struct sockws *s, int code, const char *why)
     struct ws *inner = s->inner;
     s->inner = NULL;
     ws_leave(inner, code, STR(""));
-    part(s, inner, why);
+    part(s, why);
 }
 
 static void
@@ -232,8 +228,6 @@ on_close(struct ws *inner, int code, struct str reason)
     struct sockws *s = inner->user;
     const struct ws_user_ops *ops = s->ws.user_ops;
     s->ws.close_received = true;
-    if (s->ws.code == 0)
-        s->ws.code = (uint16_t)code;
     if (s->ws.close_sent)
         finish(s);
     if (ops != NULL)
@@ -251,7 +245,7 @@ on_drained(struct ws *inner)
 static void
 on_gone(struct ws *inner, const char *why)
 {
-    part(inner->user, inner, why);
+    part(inner->user, why);
 }
 
 static const struct ws_user_ops inner_ops = {on_message, on_control, on_close, on_drained, on_gone};

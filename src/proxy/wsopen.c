@@ -81,6 +81,7 @@ wsopen_refuse(struct xchg *x, struct clientreq *req)
         headers_view(&h, STR("Sec-WebSocket-Version"), STR("13"));
     clientreq_clear(req);
     x->close = true;
+    x->minor = 1; /* so that it says so */
     xchg_respond(x, status, http_reason(status), &h, str_of(invalid, sizeof invalid - 1));
     headers_clear(&h);
     return true;

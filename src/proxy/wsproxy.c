@@ -7,10 +7,7 @@
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
-enum {
-    QUEUE_MAX = 65536, /* bytes that wait for one side before the other waits too */
-    ABNORMAL = 1006    /* for the log: no close frame (RFC 6455, 7.1.5) */
-};
+enum { QUEUE_MAX = 65536 }; /* bytes that wait for one side before the other waits too */
 
 static inline void
 count(struct wsproxy *w, enum stats_counter what, uint64_t n)
@@ -35,24 +32,26 @@ wsproxy_free(void *ptr)
     slab_free(w, size_of(w));
 }
 
+/* The first close frame counts, be it a peer's or what we were told to send. */
+static void
+note_close(struct wsproxy *w, int code)
+{
+    if (w->closed == 0)
+        w->closed = (uint16_t)code;
+}
+
 static void
 log_end(const struct wsproxy *w)
 {
-    struct str uri = str_of(w->text, w->uri_len), asked = str_of(w->text + w->uri_len, w->asked_len);
-    struct reqlog_end e = {.uri = asked.len > 0 ? asked : uri,
-                           .target = str_of(asked.ptr + asked.len, w->target_len),
-                           .over_http = w->over_http,
-                           .code = w->closed,
-                           .ms = clock_now() - w->began};
-    reqlog_write_end(w->proxy, &e);
-}
-
-/* The client's side is over: remember how. CODE: what it is told now unless it was told, or has told us, before. */
-static void
-note_end(struct wsproxy *w, const struct ws *client, int code)
-{
-    if (w->closed == 0)
-        w->closed = client->code != 0 ? client->code : (uint16_t)(code == WSFRAME_NO_CODE ? WSFRAME_NORMAL : code);
+    struct reqlog_end end = {.uri = str_of(w->text, w->uri_len),
+                             .target = str_of(w->text + w->uri_len + w->asked_len, w->target_len),
+                             .over_http = w->over_http,
+                             .code = w->closed != 0 ? w->closed : WSFRAME_ABNORMAL,
+                             .began = w->began};
+    if (w->asked_len > 0)
+        end.uri = str_of(w->text + w->uri_len, w->asked_len);
+    if (w->target_len > 0)
+        reqlog_end(w->proxy, &end);
 }
 
 static void
@@ -71,21 +70,20 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
     if (!list_in(&w->in_proxy))
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
+    log_end(w);
     stats_conn_end(w->proxy->stats, w->group, &w->live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
     w->hold = NULL;
-    if (w->client != NULL)
-        note_end(w, w->client, client_code);
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
-    log_end(w);
     loop_reap(w->proxy->loop, w, wsproxy_free);
 }
 
 void
 wsproxy_shutdown(struct wsproxy *w)
 {
+    note_close(w, WSFRAME_GOING_AWAY);
     finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_SHUTDOWN);
 }
 
@@ -147,7 +145,7 @@ static void
 on_client_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
-    note_end(w, ws, code);
+    note_close(w, code);
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
@@ -175,7 +173,6 @@ on_client_gone(struct ws *ws, const char *why)
     struct wsproxy *w = ws->user;
     log_debug("client of %.*s: %s", (int)w->uri_len, w->text, why);
     w->client = NULL;
-    note_end(w, ws, ABNORMAL);
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
 
@@ -231,6 +228,7 @@ static void
 on_origin_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) /* the answer to the client's */
         w->origin = NULL;
     close_side(&w->client, code, reason);
@@ -263,6 +261,7 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 static void
 on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
 {
+    note_close(user, code);
     finish(user, code, WSFRAME_NO_CODE, reason, why);
 }
 
@@ -303,28 +302,27 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
-/* With its texts. */
 static struct wsproxy *
-alloc(const struct wsproxy_begin *b)
+wsproxy_alloc(const struct wsproxy_begin *b)
 {
-    struct str target = str_sub(str_c(b->target->text), 0, UINT16_MAX);
-    struct str asked = str_eq(b->asked, b->uri) ? STR("") : b->asked;
-    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len + asked.len + target.len);
-    char *at = w->text;
-    w->uri_len = (uint32_t)b->uri.len;
-    w->asked_len = (uint32_t)asked.len;
-    w->target_len = (uint16_t)target.len;
-    memcpy(at, b->uri.ptr, b->uri.len);
-    at += b->uri.len;
-    memcpy(at, asked.ptr, asked.len);
-    memcpy(at + asked.len, target.ptr, target.len);
+    struct wsproxy like = {.uri_len = (uint32_t)b->uri.len}, *w;
+    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
+    if (log_on(LOG_INFO))
+        like.target_len = (uint8_t)target.len;
+    if (like.target_len > 0 && !str_eq(b->asked, b->uri))
+        like.asked_len = (uint32_t)b->asked.len;
+    w = slab_alloc(size_of(&like));
+    *w = like;
+    memcpy(w->text, b->uri.ptr, b->uri.len);
+    memcpy(w->text + w->uri_len, b->asked.ptr, w->asked_len);
+    memcpy(w->text + w->uri_len + w->asked_len, target.ptr, w->target_len);
     return w;
 }
 
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = alloc(b);
+    struct wsproxy *w = wsproxy_alloc(b);
     w->proxy = p;
     w->began = clock_now();
     w->over_http = b->over_http;

@@ -24,13 +24,14 @@ struct wsproxy {
     struct list_node in_proxy; /* proxy->websockets */
     uint32_t live;             /* of stats */
     uint16_t group;            /* of stats */
-    uint16_t closed;           /* the close code of the client's side once that is over; 0: it is not */
-    uint64_t began;            /* ms of the monotonic clock */
     bool amid;                 /* a message of the client has come in part */
-    bool over_http;            /* the origin's side is; for the log, like what follows */
-    uint16_t target_len;
+    uint8_t target_len;        /* 0: the end is not logged */
     uint32_t uri_len, asked_len;
-    char text[]; /* the URI as sent to the origin; as the client sent it, if that is another; the target */
+    uint64_t began;  /* ms of the monotonic clock */
+    uint16_t closed; /* the code of the first close frame, 0 before */
+    bool over_http;
+    /* For the log: the URI as sent to the origin, the one that was asked for (none: it is the same), the target. */
+    char text[];
 };
 
 struct wsproxy_begin {
@@ -39,7 +40,7 @@ struct wsproxy_begin {
     const struct target *target;    /* in the route's snapshot */
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
-    struct str uri, asked;          /* as sent to the origin; as the client sent it */
+    struct str uri, asked;          /* as the origin has it, and the client */
     bool over_http;
     unsigned group; /* of stats, like the next */
     uint32_t live;

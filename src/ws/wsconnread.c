@@ -16,8 +16,6 @@ take_close(struct wsconn *c, struct str payload)
     struct str reason;
     int code = wsframe_close_code(payload, &reason);
     c->ws.close_received = true;
-    if (c->ws.code == 0)
-        c->ws.code = (uint16_t)code;
     if (!c->ws.close_sent) {
         if (ops != NULL)
             ops->on_close(&c->ws, code, reason);

@@ -166,8 +166,6 @@ wsconn_send_close(struct wsconn *c, int code, struct str reason)
     c->ws.close_sent = true;
     if (code == WSFRAME_NO_CODE)
         code = WSFRAME_NORMAL; /* a code says more, and costs nothing */
-    if (c->ws.code == 0)
-        c->ws.code = (uint16_t)code;
     wsconn_send_frame(c, &spec, str_of(payload, wsframe_put_close(payload, code, reason)), NULL);
 }
 

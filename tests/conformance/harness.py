@@ -1234,7 +1234,7 @@ SECTIONS = {
     "global": "rundir ipc_prefix port_offset stats_connection_ttl stats_connection_send",
     "runner": "services http_port https_ports local_ports logdir log_level client_buffer_size client_maxconn "
               "allow_compression client_idle_timeout activity_timeout proxy_protocol_ports proxy_protocol_trusted "
-              "websocket_ping_interval",
+              "websocket_ping_interval reuse_port",
     "proxy": "routesfile debug auto_cross_origin accept_x_forwarded_protocol set_x_forwarded_protocol x_forwarded_for "
              "x_forwarded_for_trusted orig_headers_need_mark accept_pushpin_route cdn_loop log_from log_user_agent "
              "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "

@@ -580,8 +580,10 @@ def test_log_of_a_framed_websocket(wire, origin):
     c = wire.dial("/sock/000/%s/websocket?%s" % (unique(), mark), host="as")
     o = wire.keep(d.next().accept_grip())
     c.open()
-    c.send_text("nonsense")
-    wire.server.wait_log(r"GET ws://as/real\?%s -> localhost:%d closed=1007 duration=[0-9.]+$" % (mark, origin.port))
+    c.send_close(4001)
+    o.closing()
+    o.send_close(4001)
+    wire.server.wait_log(r"GET ws://as/real\?%s -> localhost:%d closed=4001 duration=[0-9.]+$" % (mark, origin.port))
 
 
 @pytest.mark.parametrize("last", ["websocket", "anything", "xhr"])
