@@ -25,7 +25,7 @@ logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
 DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev zlib1g-dev
-TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-jwt python3-cryptography \
+TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-wsproto python3-jwt python3-cryptography \
             libcmocka-dev openssl curl procps iproute2
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
 LINT_DEPS = clang-format clang-tidy
