@@ -125,7 +125,8 @@ on_client_message(struct ws *ws, const struct ws_piece *p)
 static void
 send_control(struct ws *to, uint8_t opcode, struct str payload)
 {
-    struct ws_piece p = {.payload = payload, .opcode = opcode, .first = true, .last = true};
+    struct ws_piece p = {
+        .payload = payload, .opcode = opcode, .first = true, .last = true, .asks = opcode == WSFRAME_PING};
     ws_send(to, &p, 1);
 }
 
