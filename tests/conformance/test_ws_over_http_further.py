@@ -1,6 +1,9 @@
 """More of WebSocket-over-HTTP: headers, limits, what is accepted in part, every way to end, each of them told once."""
 
+import os
 import re
+import signal
+import threading
 import time
 
 import pytest
@@ -235,7 +238,6 @@ def test_waiting_messages_are_limited(wire):
     c.send_text("first")
     v = d.next()
     sent = [b"%d " % i + b"x" * 60000 for i in range(12)] + [b"y" * 190000, b"z" * 200000, b"end"]
-    import threading
     t = threading.Thread(target=c.raw, args=(b"".join(masked(BINARY, m) for m in sent),), daemon=True)
     t.start()
     time.sleep(0.2)
@@ -580,3 +582,47 @@ def test_plain_requests_of_the_route(wire):
     assert v.body == b"x" and v.get("Content-Type") == "text/plain" and not v.has("Connection-Id")
     v.reply(200, None, "plain")
     assert c.read_response().body == b"plain"
+
+
+# properties of the target, and the end of the proxy
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("props,host", [("host=other.example", "other.example"), ("host=other.example:81", "other.example:81")])
+def test_host_of_the_target(wire, start_server, origin, over_http, props, host):
+    server = start_server("*,as_host=route.example localhost:%d,%s%s\n" % (origin.port, props, ",over_http" if over_http else ""))
+    d = wire.door()
+    c = wire.dial(d.path, host="asked.example", server=server)
+    v = d.next()
+    assert v.get_all("Host") == [host]
+    if over_http:
+        v.open()
+        c.open()
+        c.send_text("x")
+        assert d.next().get_all("Host") == [host]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_target_that_may_not_be_reached(wire, start_server, origin, over_http):
+    server = start_server("* localhost:%d,untrusted%s\n" % (origin.port, ",over_http" if over_http else ""))
+    d = wire.door()
+    r = wire.dial(d.path, server=server).answer()
+    assert (r.status, r.body) == (502, b"Error while proxying to origin.\n")
+    d.quiet(0.02)
+
+
+@pytest.mark.xfail_on_pushpin("tells nobody")
+def test_end_of_the_proxy(wire, start_server, origin):
+    server = start_server("* localhost:%d,over_http\n" % origin.port)
+    c, d = wire.woh(server=server)
+    e, f = wire.woh(server=server)
+    e.send_text("x")
+    v = f.next()
+    os.kill(server.pid, signal.SIGTERM)
+    assert c.closing()[0] == 1001 and e.closing()[0] == 1001
+    w = d.next()
+    assert w.body == b"DISCONNECT\r\n"
+    w.events_reply()
+    v.events_reply()
+    w = f.next()
+    assert w.body == b"DISCONNECT\r\n"
+    w.events_reply()

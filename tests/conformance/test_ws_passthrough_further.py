@@ -328,17 +328,20 @@ def test_close_without_a_code(wire):
 
 @pytest.mark.xfail_on_pushpin("waits as long as the other side likes")
 def test_close_that_is_never_answered(wire):
-    """Both at once, since it takes ten seconds."""
+    """All at once, since it takes ten seconds: of the client, the origin, a publisher."""
+    ch = unique()
     c, o = wire.pair()
     d, p = wire.pair()
+    e, q = wire.member(ch)
     c.send_close(4001)
     p.send_close(4002)
-    assert o.closing()[0] == 4001 and d.closing()[0] == 4002
+    wire.server.publish(ws_item(ch, action="close", code=4003))
+    assert o.closing()[0] == 4001 and d.closing()[0] == 4002 and e.closing()[0] == 4003 and q.closing()[0] == 1000
     start = time.monotonic()
     assert c.closing(14)[0] == 1011
     assert 8 < time.monotonic() - start < 13
-    o.ended(3)
-    d.ended(3)
+    for x in (o, d, e, q):
+        x.ended(4)
     p.until_end(5)
 
 
@@ -509,3 +512,47 @@ def test_client_on_a_unix_socket(wire, start_server, origin, tmp_path):
     c.close()
     start.wait_log(r"GET ws://localhost%s -> localhost:%d code=101 0$" % (d.path, origin.port))
     start.wait_log(r"GET ws://localhost%s -> localhost:%d closed=1006 duration=" % (d.path, origin.port))
+
+
+# flow
+
+@pytest.mark.parametrize("reader", ["client", "origin"])
+def test_side_that_reads_late(wire, reader):
+    """What it has not read holds the other side back, and all of it comes."""
+    c, o = wire.pair()
+    a, b = (o, c) if reader == "client" else (c, o)
+    text = b"x" * 200000
+    state = {"sent": 0, "on": True}
+
+    def talk():
+        while state["on"]:
+            a.send_binary(b"%d " % state["sent"] + text)
+            state["sent"] += 1
+    t = threading.Thread(target=talk, daemon=True)
+    t.start()
+    n = -1
+    while n != state["sent"]:                           # until it is stuck
+        n = state["sent"]
+        assert n < 1000, "two hundred megabytes wait somewhere"
+        time.sleep(0.2)
+    state["on"] = False
+    for i in range(n + 1):
+        assert b.binary() == b"%d " % i + text
+    t.join(10)
+    b.send_text("still here")
+    assert a.text() == "still here"
+
+
+def test_many_at_once(wire):
+    pairs = [wire.pair() for _ in range(100)]
+    for i, (c, o) in enumerate(pairs):
+        c.send_text("up %d" % i)
+        o.send_text("down %d" % i)
+    for i, (c, o) in enumerate(pairs):
+        assert (o.text(), c.text()) == ("up %d" % i, "down %d" % i)
+        c.send_close(3000 + i)
+    for i, (c, o) in enumerate(pairs):
+        assert o.closing()[0] == 3000 + i
+        o.send_close(3000 + i)
+        assert c.closing()[0] == 3000 + i
+        c.ended()
