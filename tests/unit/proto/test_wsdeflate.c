@@ -101,6 +101,21 @@ TEST(offers_that_are_no_lists)
         {"permessage-deflate; a=\"", false},
         {"a b", false},
         {"x; a b=c", false},
+        {"x; a=b c", false},
+        {"x; a=", false},
+        {"x; =b", false},
+        {"x; a=@", false},
+        {"x;; a", false},
+        {"x; a=\"b\"c", false},
+        {"x; a=\"b\\", false},
+        {"x; a=\"b\\\"", false},
+        {"\"x\"", false},
+        {"x, ;", false},
+        {"x ; a = b ;c", true},
+        {"x; a=\"b\\\";, c\"; d, y", true},
+        {"x;", true}, /* no grammar has it, but clients might */
+        {"x,, y", true},
+        {"", true},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         struct headers h;
