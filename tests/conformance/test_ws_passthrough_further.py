@@ -125,6 +125,20 @@ def test_rejection_of_any_size(wire, size, chunks):
     c.ended()
 
 
+@pytest.mark.parametrize("host", ["localhost", "woh"])
+@pytest.mark.parametrize("framing", ["chunked", "until the end"])
+def test_short_rejection_gets_a_length(wire, host, framing):
+    d = wire.door()
+    c = wire.dial(d.path, host=host)
+    if framing == "chunked":
+        d.next().raw(b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n3\r\nwhy\r\n1\r\n?\r\n0\r\n\r\n")
+    else:
+        d.next().raw(b"HTTP/1.1 403 No\r\nX-A: b\r\n\r\nwhy?", close=True)
+    r = c.answer()
+    assert (r.status, r.reason, r.get("X-A"), r.get("Content-Length"), r.body) == (403, "No", "b", "4", b"why?")
+    assert not r.has("Transfer-Encoding")
+
+
 def test_rejection_that_ends_with_the_connection(wire):
     c, v = wire.approach()
     v.raw(b"HTTP/1.0 403 No\r\nX-A: b\r\n\r\nuntil the end", close=True)
