@@ -15,12 +15,14 @@
 
 struct wshold;
 
-/* What the owner is asked for; each may end the hold. */
+/* What the owner is asked for; the first three may end the hold. */
 struct wshold_ops {
     /* The client's connection, and the origin's; WHY is one of STATS_CLOSED_. */
     void (*close)(void *user, int code, struct str reason, enum stats_counter why);
     void (*detach)(void *user);  /* the origin's alone */
     void (*refresh)(void *user); /* ask the origin for news, where that can be done */
+    /* Append the URI that the client asked for. */
+    void (*put_uri)(const void *user, struct buf *out);
 };
 
 struct wshold_begin {

@@ -283,7 +283,20 @@ on_hold_refresh(void *user)
         ws_refresh(w->origin);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh};
+/* As a URI of the web. */
+static void
+put_uri(const void *user, struct buf *out)
+{
+    const struct wsproxy *w = user;
+    struct str uri = w->asked_len > 0 ? str_of(w->text + w->uri_len, w->asked_len) : str_of(w->text, w->uri_len);
+    if (str_istarts(uri, STR("ws"))) {
+        buf_adds(out, STR("http"));
+        uri = str_from(uri, 2);
+    }
+    buf_adds(out, uri);
+}
+
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, put_uri};
 
 /* beginning */
 
@@ -310,7 +323,7 @@ wsproxy_alloc(const struct wsproxy_begin *b)
     struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
     if (log_on(LOG_INFO))
         like.target_len = (uint8_t)target.len;
-    if (like.target_len > 0 && !str_eq(b->asked, b->uri))
+    if ((like.target_len > 0 || b->prefix.ptr != NULL) && !str_eq(b->asked, b->uri)) /* for the log, or filters */
         like.asked_len = (uint32_t)b->asked.len;
     w = slab_alloc(size_of(&like));
     *w = like;
