@@ -23,7 +23,7 @@ void fanout_free(struct fanout *f);
 /* Count in S, borrowed. */
 void fanout_set_stats(struct fanout *f, struct stats *s);
 /* Send WebSocket messages in frames of at most that many bytes; 0, as at first: each in one. */
-void fanout_set_frame_max(struct fanout *f, uint32_t frame_max);
+void fanout_set_frame_max(struct fanout *f, size_t frame_max);
 /* Deliver ITEM to the holds of CH; begins with the tasks of this turn. */
 void fanout_item(struct fanout *f, struct channel *ch, struct item *item);
 /* CH or SUB is about to end. */

@@ -73,7 +73,7 @@ const struct config_key config_keys[] = {
     KEY("runner", "log_level", KEY_LEVELS, AT_RELOAD, log_level, "2",
         "0 errors, 1 and warnings, 2 and information, 3 all"),
     INT("runner", "client_buffer_size", 256, 1048576, AT_START, client_buffer_size, "8192",
-        "bytes that the head of a request or a response may have, and a frame of a published message"),
+        "bytes that the head of a request or a response may have, and a frame to a WebSocket's client"),
     INT("runner", "client_maxconn", 1, 10000000, AT_START, client_maxconn, "50000", "client connections at a time"),
     KEY("runner", "allow_compression", KEY_BOOL, AT_START, allow_compression, "false",
         "offer compression to WebSocket clients"),

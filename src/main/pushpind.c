@@ -189,11 +189,11 @@ build_pub(struct pushpind *p)
     struct publish_settings publish = {c->id_cache_ttl, c->message_wait};
     p->channels = channels_new(p->loop, &channels);
     p->fanout = fanout_new(p->loop, &limits);
-    fanout_set_frame_max(p->fanout, (uint32_t)c->client_buffer_size);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
     numbers_watch(&p->numbers, p->loop, p->channels);
     fanout_set_stats(p->fanout, p->numbers.stats);
+    fanout_set_frame_max(p->fanout, (size_t)c->client_buffer_size);
     publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
 }
@@ -210,6 +210,7 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
     struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
                                   .ping_interval = (unsigned)c->websocket_ping_interval,
+                                  .frame_max = (size_t)c->client_buffer_size,
                                   .on_closed = on_client_closed,
                                   .arg = p};
     p->resolver = resolver_new(p->loop, NULL);

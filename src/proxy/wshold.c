@@ -349,6 +349,12 @@ wshold_sent(struct wshold *h, bool last)
         flush_delayed(h);
 }
 
+void
+wshold_sent_control(struct wshold *h)
+{
+    touch(h);
+}
+
 /* A message cannot be filtered. Whoever debugs wants to see that at once. */
 static void
 unfiltered(struct sub *sub, const char *why)

@@ -44,6 +44,8 @@ void wshold_close(struct wshold *h);
 void wshold_subscribe(struct wshold *h, struct str name);
 /* What the origin said behind "c:". */
 void wshold_control(struct wshold *h, struct str text);
+/* A ping or pong of the origin has been sent to the client. */
+void wshold_sent_control(struct wshold *h);
 /* A piece of a message of the origin has been sent to the client; LAST: it was its last. */
 void wshold_sent(struct wshold *h, bool last);
 

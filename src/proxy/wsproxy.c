@@ -135,7 +135,8 @@ on_client_message(struct ws *ws, const struct ws_piece *p)
 static void
 send_control(struct ws *to, uint8_t opcode, struct str payload)
 {
-    struct ws_piece p = {.payload = payload, .opcode = opcode, .first = true, .last = true};
+    struct ws_piece p = {
+        .payload = payload, .opcode = opcode, .first = true, .last = true, .asks = opcode == WSFRAME_PING};
     ws_send(to, &p, 1);
 }
 
@@ -229,6 +230,8 @@ on_origin_control(struct ws *ws, enum wsframe_opcode opcode, struct str payload)
     if (w->client == NULL)
         return;
     send_control(w->client, opcode, payload);
+    if (w->hold != NULL)
+        wshold_sent_control(w->hold);
     pace(w->origin, w->client);
 }
 

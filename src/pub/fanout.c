@@ -34,7 +34,7 @@ struct fanout {
     struct task task;
     struct stats *stats;    /* borrowed; NULL: nothing is counted */
     int block_size;         /* > 0: blocks are counted */
-    uint32_t frame_max;     /* bytes; see struct msg */
+    size_t frame_max;       /* bytes of a WebSocket's frame; 0: any number */
     struct list busy;       /* of outbox; in turn */
     uint64_t numbers;       /* of messages, and of turns */
     struct outbox *current; /* being worked on */
@@ -395,7 +395,7 @@ fanout_set_stats(struct fanout *f, struct stats *s)
 }
 
 void
-fanout_set_frame_max(struct fanout *f, uint32_t frame_max)
+fanout_set_frame_max(struct fanout *f, size_t frame_max)
 {
     f->frame_max = frame_max;
 }
