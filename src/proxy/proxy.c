@@ -248,6 +248,15 @@ proxy_busy(const struct proxy *p)
     return links_busy(p->links);
 }
 
+/* Is ID the one that W's backend knows it by, or its stats messages? */
+static bool
+has_id(const struct proxy *p, const struct wsproxy *w, struct str id)
+{
+    char text[STATS_ID_MAX];
+    return id.len > 0 &&
+           ((w->origin != NULL && str_eq(ws_id(w->origin), id)) || str_eq(stats_conn_id(p->stats, w->live, text), id));
+}
+
 /* The WebSocket with this connection id, or NULL. */
 static struct wsproxy *
 find_websocket(const struct proxy *p, struct str id)
@@ -255,9 +264,7 @@ find_websocket(const struct proxy *p, struct str id)
     uint32_t found = stats_conn_find(p->stats, id);
     list_each (&p->websockets, node) {
         struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        bool same = found != 0 ? stats_conn_is(w->live, found)
-                               : w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id);
-        if (same)
+        if (found != 0 ? stats_conn_is(w->live, found) : has_id(p, w, id))
             return w;
     }
     return NULL;
