@@ -31,7 +31,17 @@ wsconn_drop_more(struct wsconn *c)
     buf_clear(&m->pending);
     if (m->deflater != NULL)
         wsdeflater_free(m->deflater);
+    if (m->reading)
+        wsframe_clear(&m->reader);
     mem_free(m);
+}
+
+void
+wsconn_settle_more(struct wsconn *c)
+{
+    const struct wsconn_more *m = c->more;
+    if (m != NULL && !m->reading && m->deflater == NULL && m->pending.len == 0 && !list_in(&m->task.node))
+        wsconn_drop_more(c);
 }
 
 /* ending */
@@ -40,7 +50,6 @@ static void
 wsconn_free(void *ptr)
 {
     struct wsconn *c = ptr;
-    wsframe_clear(&c->in);
     slab_free(c, sizeof *c);
 }
 
@@ -147,9 +156,7 @@ wsconn_new(struct wsconns *s, enum wsconn_role role, const struct wsdeflate_para
     c->client = role == WSCONN_CLIENT;
     c->bits = params->bits;
     c->conn.fd = -1;
-    wsframe_init(&c->in, !c->client, &s->settings.limits);
-    if (params->bits > 0)
-        wsframe_allow_deflate(&c->in, params->their_context);
+    c->their_context = params->their_context;
     timer_init(&c->timer, on_timer);
     list_push_back(&s->all, &c->in_set);
     if (!c->client)

@@ -17,6 +17,8 @@ enum wsconn_state { WSCONN_OPEN, WSCONN_CLOSING, WSCONN_LINGER, WSCONN_CLOSED };
 /* What only some connections need, some of the time. */
 struct wsconn_more {
     struct wsconn *owner;
+    struct wsframe reader; /* amid a frame or a message, or with a context; see READING */
+    bool reading;
     struct task task; /* reads what is pending */
     struct buf pending;
     struct wsdeflater *deflater; /* owned; while a message of several pieces is sent */
@@ -31,9 +33,9 @@ struct wsconn {
     uint8_t state;            /* enum wsconn_state */
     uint8_t bits;             /* compression of what we send; 0: none */
     bool client : 1;          /* the role: we mask */
+    bool their_context : 1;   /* compressed messages of the peer may refer to earlier ones */
     bool paused : 1;
     bool pinged : 1;         /* our ping is not answered yet */
-    struct wsframe in;       /* the reader */
     struct list_node in_set; /* set->all */
     struct timer timer;      /* activity, ping, close or linger time */
 };
@@ -69,7 +71,10 @@ void wsconn_part(struct wsconn *c, const char *why);
 /* Both close frames are out, or there will be no other: let the peer read ours. */
 void wsconn_linger(struct wsconn *c);
 struct wsconn_more *wsconn_need_more(struct wsconn *c);
+/* Free it. */
 void wsconn_drop_more(struct wsconn *c);
+/* Free it if nothing in it is needed. */
+void wsconn_settle_more(struct wsconn *c);
 
 /* wsconnsend.c */
 

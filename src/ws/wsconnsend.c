@@ -85,6 +85,7 @@ send_compressed(struct wsconn *c, const struct ws_piece *p)
     if (p->last && c->more != NULL && c->more->deflater != NULL) {
         wsdeflater_free(c->more->deflater);
         c->more->deflater = NULL;
+        wsconn_settle_more(c);
     }
     if (out->cap > KEPT)
         buf_clear(out);
