@@ -23,6 +23,9 @@ void proxy_free(struct proxy *p);
 void proxy_set_stats(struct proxy *p, struct stats *s);
 /* For stats_ops. WHO is an xchg. */
 struct str proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
+/* WHO is a WebSocket. */
+struct str proxy_ws_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
+struct str proxy_ws_id(const void *who, char text[UUID_SIZE]);
 
 /* For h1server_ops. ARG is the proxy. */
 void proxy_request(void *arg, struct xchg *x);

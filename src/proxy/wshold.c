@@ -38,16 +38,11 @@ struct wshold_more {
 };
 
 struct wshold {
-    struct hold hold; /* its client is our ws */
-    struct proxy *proxy;
-    const struct wshold_ops *ops;
-    void *user;
-    const struct target *target;
-    struct wshold_more *more; /* owned; NULL while it is not needed */
-    const char *uri;          /* borrowed, uri_len bytes */
-    uint32_t uri_len;
-    uint16_t group; /* of stats */
-    bool amid;      /* a message of the origin has been sent in part */
+    struct hold hold;           /* its client is our ws */
+    struct wshold_owner *owner; /* borrowed */
+    struct wshold_more *more;   /* owned; NULL while it is not needed */
+    uint16_t target;            /* its number among those of the route */
+    bool amid;                  /* a message of the origin has been sent in part */
     bool closed;
 };
 
@@ -64,6 +59,24 @@ static struct ws *
 client_of(const struct wshold *h)
 {
     return h->hold.client;
+}
+
+static struct proxy *
+proxy_of(const struct wshold *h)
+{
+    return h->owner->proxy;
+}
+
+static struct str
+uri_of(const struct wshold *h)
+{
+    return h->owner->ops->uri(h->owner);
+}
+
+static const struct target *
+target_of(const struct wshold *h)
+{
+    return &h->hold.route->targets[h->target];
 }
 
 static struct wshold_more *
@@ -112,7 +125,7 @@ wshold_free(void *ptr)
 static void
 log_unsubscribe(const struct wshold *h, const struct sub *s)
 {
-    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+    log_info("unsubscribe %.*s channel=%.*s", STR_ARG(uri_of(h)), STR_ARG(s->channel->node.key));
 }
 
 void
@@ -121,16 +134,16 @@ wshold_close(struct wshold *h)
     if (h->closed)
         return;
     h->closed = true;
-    stats_held(h->proxy->stats, h->group, STATS_WS_MESSAGE, -1);
+    stats_held(proxy_of(h)->stats, h->owner->group, STATS_WS_MESSAGE, -1);
     if (h->more != NULL) {
-        loop_timer_stop(h->proxy->loop, &h->more->keep_alive_timer);
-        loop_timer_stop(h->proxy->loop, &h->more->delayed_timer);
+        loop_timer_stop(proxy_of(h)->loop, &h->more->keep_alive_timer);
+        loop_timer_stop(proxy_of(h)->loop, &h->more->delayed_timer);
     }
     if (log_on(LOG_INFO))
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
             log_unsubscribe(h, s);
     hold_clear(&h->hold);
-    loop_reap(h->proxy->loop, h, wshold_free);
+    loop_reap(proxy_of(h)->loop, h, wshold_free);
 }
 
 /* The client reads too slowly, or not at all: close rather than leave a gap. */
@@ -140,11 +153,11 @@ cut_slow(struct wshold *h)
     const struct route *route = h->hold.route;
     char peer[ADDRESS_TEXT_MAX];
     struct str from = ws_peer(client_of(h), peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
+    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", STR_ARG(uri_of(h)),
              STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
              STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
-    stats_add(h->proxy->stats, h->group, STATS_DROPPED_QUEUE, 1);
-    h->ops->close(h->user, WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
+    stats_add(proxy_of(h)->stats, h->owner->group, STATS_DROPPED_QUEUE, 1);
+    h->owner->ops->close(h->owner, WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
 }
 
 /* keep-alives and delayed messages */
@@ -153,7 +166,7 @@ static void
 start_keep_alive(struct wshold *h)
 {
     struct wshold_more *m = h->more;
-    loop_timer(h->proxy->loop, &m->keep_alive_timer, (uint64_t)m->keep_alive_s * 1000 - (uint64_t)random() % 1000);
+    loop_timer(proxy_of(h)->loop, &m->keep_alive_timer, (uint64_t)m->keep_alive_s * 1000 - (uint64_t)random() % 1000);
 }
 
 /* Something goes to the client. */
@@ -180,7 +193,7 @@ on_keep_alive(struct timer *t)
     if (h->amid || ws_queued(client_of(h)) > 0)
         return;
     send_later(h, &m->keep_alive);
-    stats_activity(h->proxy->stats, h->group, 1);
+    stats_activity(proxy_of(h)->stats, h->owner->group, 1);
 }
 
 static void
@@ -197,7 +210,7 @@ flush_delayed(struct wshold *h)
     l = m->delayed;
     m->delayed = (struct later){.set = false};
     m->due = false;
-    loop_timer_stop(h->proxy->loop, &m->delayed_timer);
+    loop_timer_stop(proxy_of(h)->loop, &m->delayed_timer);
     send_later(h, &l);
     mem_free(l.content);
     touch(h);
@@ -224,7 +237,7 @@ set_keep_alive(struct wshold *h, struct wscontrol *c)
     struct wshold_more *m = need_more(h);
     mem_free(m->keep_alive.content);
     m->keep_alive = (struct later){.set = false};
-    loop_timer_stop(h->proxy->loop, &m->keep_alive_timer);
+    loop_timer_stop(proxy_of(h)->loop, &m->keep_alive_timer);
     if (!c->has_content)
         return;
     m->keep_alive = take_content(c);
@@ -241,7 +254,7 @@ send_delayed(struct wshold *h, struct wscontrol *c)
         return; /* one may wait, and nothing can be sent now */
     flush_delayed(h);
     m->delayed = take_content(c);
-    loop_timer(h->proxy->loop, &m->delayed_timer, (uint64_t)c->timeout * 1000);
+    loop_timer(proxy_of(h)->loop, &m->delayed_timer, (uint64_t)c->timeout * 1000);
 }
 
 /* published messages */
@@ -251,7 +264,7 @@ static bool
 is_too_slow(const struct wshold *h, size_t more)
 {
     size_t queued = ws_queued(client_of(h));
-    return queued > 0 && queued + more > (size_t)h->proxy->config->connection_queue_max;
+    return queued > 0 && queued + more > (size_t)proxy_of(h)->config->connection_queue_max;
 }
 
 static struct ws_piece
@@ -278,7 +291,7 @@ flush(struct wshold *h, const struct ws_piece *pieces, unsigned n)
     if (n == 0)
         return;
     ws_send(client_of(h), pieces, n);
-    stats_add(h->proxy->stats, h->group, STATS_CLIENT_MESSAGES_SENT, n);
+    stats_add(proxy_of(h)->stats, h->owner->group, STATS_CLIENT_MESSAGES_SENT, n);
 }
 
 /* false: the hold has been closed. */
@@ -292,12 +305,12 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
         const struct format *f = msgs[i]->format;
         if (f->action == ACTION_CLOSE) {
             flush(h, pieces, used);
-            h->ops->close(h->user, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason),
-                          STATS_CLOSED_DONE);
+            h->owner->ops->close(h->owner, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason),
+                                 STATS_CLOSED_DONE);
             return false;
         }
         if (f->action == ACTION_REFRESH)
-            h->ops->refresh(h->user);
+            h->owner->ops->refresh(h->owner);
         if (f->action != ACTION_SEND)
             continue;
         if (used == PIECES) {
@@ -322,7 +335,7 @@ keep_waiting(struct wshold *h, struct msg *const *msgs, unsigned n)
     struct wshold_more *m = need_more(h);
     for (unsigned i = 0; i < n; i++) {
         size_t size = msgs[i]->format->content_len + sizeof *msgs[i];
-        if (m->n_waiting > 0 && m->waiting_bytes + size > (size_t)h->proxy->config->connection_queue_max) {
+        if (m->n_waiting > 0 && m->waiting_bytes + size > (size_t)proxy_of(h)->config->connection_queue_max) {
             cut_slow(h);
             return;
         }
@@ -377,8 +390,8 @@ static void
 unfiltered(struct sub *sub, const char *why)
 {
     struct wshold *h = of_hold(sub->hold);
-    if (h->proxy->config->debug || h->hold.route->debug)
-        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
+    if (proxy_of(h)->config->debug || h->hold.route->debug)
+        h->owner->ops->close(h->owner, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
 }
 
 static void
@@ -386,7 +399,7 @@ update(struct hold *hold, enum hold_update how)
 {
     struct wshold *h = of_hold(hold);
     if (how == UPDATE_HIGH) /* the other is for HTTP holds */
-        h->ops->refresh(h->user);
+        h->owner->ops->refresh(h->owner);
 }
 
 /* meta */
@@ -426,7 +439,7 @@ set_meta(struct wshold *h, struct str name, struct str value)
 static bool
 is_implicit(const struct wshold *h, struct str name)
 {
-    const struct config_list *l = &h->target->subs;
+    const struct config_list *l = &target_of(h)->subs;
     for (unsigned i = 0; i < l->n; i++)
         if (str_eq(str_c(l->at[i]), name))
             return true;
@@ -437,7 +450,7 @@ static struct sub *
 subscribe(struct wshold *h, struct str name)
 {
     struct sub *sub = hold_find(&h->hold, name);
-    unsigned max = (unsigned)h->proxy->config->connection_subscription_max + h->target->subs.n;
+    unsigned max = (unsigned)proxy_of(h)->config->connection_subscription_max + target_of(h)->subs.n;
     const struct route *route = h->hold.route;
     if (sub != NULL)
         return sub;
@@ -446,8 +459,8 @@ subscribe(struct wshold *h, struct str name)
                route->explicit_id ? route->id : "");
         return NULL;
     }
-    log_info("subscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(name));
-    return channels_subscribe(h->proxy->channels, &h->hold, name);
+    log_info("subscribe %.*s channel=%.*s", STR_ARG(uri_of(h)), STR_ARG(name));
+    return channels_subscribe(proxy_of(h)->channels, &h->hold, name);
 }
 
 static void
@@ -486,10 +499,11 @@ control_subscribe(struct wshold *h, const struct wscontrol *c)
     struct buf name, text = BUF_INIT(1024);
     struct sub *sub;
     if (json_array_size(c->filters) > FILTERS_MAX) {
-        if (h->proxy->config->debug || h->hold.route->debug)
+        if (proxy_of(h)->config->debug || h->hold.route->debug)
             buf_addf(&text, "too many filters for channel '%.*s'", (int)(c->channel.len < 200 ? c->channel.len : 200),
                      c->channel.ptr);
-        h->ops->close(h->user, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""), STATS_CLOSED_ORIGIN);
+        h->owner->ops->close(h->owner, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""),
+                             STATS_CLOSED_ORIGIN);
         buf_clear(&text);
         return;
     }
@@ -531,7 +545,7 @@ wshold_control(struct wshold *h, struct str text)
         control_unsubscribe(h, &c);
         break;
     case WSCONTROL_DETACH:
-        h->ops->detach(h->user);
+        h->owner->ops->detach(h->owner);
         break;
     case WSCONTROL_SESSION:
         break; /* there are no sessions yet */
@@ -556,19 +570,14 @@ wshold_control(struct wshold *h, struct str text)
 static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
 
 struct wshold *
-wshold_new(struct proxy *p, const struct wshold_begin *b)
+wshold_new(struct wshold_owner *o, struct ws *client, struct route *route, const struct target *target)
 {
     struct wshold *h = slab_alloc(sizeof *h);
-    h->proxy = p;
-    h->ops = b->ops;
-    h->user = b->user;
-    h->group = (uint16_t)b->group;
-    h->target = b->target;
-    h->uri = b->uri.ptr;
-    h->uri_len = (uint32_t)b->uri.len;
-    stats_held(p->stats, b->group, STATS_WS_MESSAGE, 1);
-    hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(b->route), b->client);
-    for (unsigned i = 0; i < b->target->subs.n; i++)
-        subscribe(h, str_c(b->target->subs.at[i]));
+    h->owner = o;
+    h->target = (uint16_t)(target - route->targets);
+    stats_held(o->proxy->stats, o->group, STATS_WS_MESSAGE, 1);
+    hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(route), client);
+    for (unsigned i = 0; i < target->subs.n; i++)
+        subscribe(h, str_c(target->subs.at[i]));
     return h;
 }

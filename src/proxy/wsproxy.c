@@ -10,7 +10,13 @@ enum { QUEUE_MAX = 65536 }; /* bytes that wait for one side before the other wai
 static inline void
 count(struct wsproxy *w, enum stats_counter what, uint64_t n)
 {
-    stats_add(w->proxy->stats, w->group, what, n);
+    stats_add(w->owner.proxy->stats, w->owner.group, what, n);
+}
+
+static struct str
+uri_of(const struct wsproxy *w)
+{
+    return str_of(w->text + w->prefix_len, w->uri_len);
 }
 
 /* ending */
@@ -21,7 +27,7 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, sizeof *w + w->uri_len);
+    slab_free(w, sizeof *w + w->prefix_len + w->uri_len);
 }
 
 static void
@@ -37,16 +43,17 @@ leave(struct ws **side, int code, struct str reason)
 static void
 finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, enum stats_counter why)
 {
-    if (!list_in(&w->in_proxy))
+    if (w->over)
         return;
-    list_remove(&w->proxy->websockets, &w->in_proxy);
-    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
+    w->over = true;
+    table_remove(&w->owner.proxy->websockets, &w->in_proxy);
+    stats_conn_end(w->owner.proxy->stats, w->owner.group, &w->live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
     w->hold = NULL;
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
-    loop_reap(w->proxy->loop, w, wsproxy_free);
+    loop_reap(w->owner.proxy->loop, w, wsproxy_free);
 }
 
 void
@@ -138,7 +145,7 @@ static void
 on_client_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("client of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("client of %.*s: %s", STR_ARG(uri_of(w)), why);
     w->client = NULL;
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
@@ -167,16 +174,22 @@ on_origin_message(struct ws *ws, const struct ws_piece *p)
     struct wsproxy *w = ws->user;
     struct ws_piece out;
     enum wssort_result r;
-    if (w->sort == NULL) {
+    if (!w->grip) {
         to_client(w, p);
         return;
     }
+    if (w->sort == NULL)
+        w->sort = wssort_new(str_of(w->text, w->prefix_len));
     r = wssort_next(w->sort, p, &out);
     if (r == WSSORT_CONTENT)
         to_client(w, &out);
     else if (r == WSSORT_CONTROL)
         wshold_control(w->hold, out.payload);
     wssort_done(w->sort, p);
+    if (p->last) {
+        wssort_free(w->sort);
+        w->sort = NULL;
+    }
 }
 
 static void
@@ -212,7 +225,7 @@ static void
 on_origin_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("origin of %.*s: %s", (int)w->uri_len, w->uri, why);
+    log_debug("origin of %.*s: %s", STR_ARG(uri_of(w)), why);
     w->origin = NULL;
     finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
@@ -222,44 +235,86 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 
 /* what the hold asks for */
 
-static void
-on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
+static struct wsproxy *
+of_owner(const struct wshold_owner *o)
 {
-    finish(user, code, WSFRAME_NO_CODE, reason, why);
+    return container_of((struct wshold_owner *)(uintptr_t)o, struct wsproxy, owner);
 }
 
 static void
-on_hold_detach(void *user)
+on_hold_close(struct wshold_owner *o, int code, struct str reason, enum stats_counter why)
 {
-    struct wsproxy *w = user;
+    finish(of_owner(o), code, WSFRAME_NO_CODE, reason, why);
+}
+
+static void
+on_hold_detach(struct wshold_owner *o)
+{
+    struct wsproxy *w = of_owner(o);
     leave(&w->origin, WSFRAME_NO_CODE, STR(""));
     if (w->client != NULL)
         ws_pause(w->client, false); /* it is read, to no end */
 }
 
 static void
-on_hold_refresh(void *user)
+on_hold_refresh(struct wshold_owner *o)
 {
-    struct wsproxy *w = user;
+    struct wsproxy *w = of_owner(o);
     if (w->origin != NULL)
         ws_refresh(w->origin);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh};
+static struct str
+on_hold_uri(const struct wshold_owner *o)
+{
+    return uri_of(of_owner(o));
+}
+
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, on_hold_uri};
+
+/* by its id */
+
+/* The id is random: some bits of it are as good as a hash. */
+static uint32_t
+hash_of(const unsigned char id[UUID_BYTES])
+{
+    uint32_t hash;
+    memcpy(&hash, id, sizeof hash);
+    return hash;
+}
+
+struct wsproxy *
+wsproxy_find(const struct proxy *p, struct str id)
+{
+    unsigned char bytes[UUID_BYTES];
+    if (uuid_parse(id, bytes) != 0)
+        return NULL;
+    for (struct table_node *n = table_first(&p->websockets, hash_of(bytes)); n != NULL; n = table_next(n)) {
+        struct wsproxy *w = container_of(n, struct wsproxy, in_proxy);
+        if (memcmp(w->id, bytes, sizeof bytes) == 0)
+            return w;
+    }
+    return NULL;
+}
 
 /* beginning */
 
 static void
+count_begin(struct wsproxy *w, const struct wsproxy_begin *b)
+{
+    struct stats_conn c = {.who = w,
+                           .ws = true,
+                           .address = b->address,
+                           .route = b->group > 0 ? b->route->id : NULL,
+                           .slot = b->group,
+                           .secure = b->secure};
+    w->live = stats_conn_start(w->owner.proxy->stats, &c);
+}
+
+static void
 begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 {
-    struct wshold_begin hb = {.client = b->client,
-                              .route = b->route,
-                              .target = b->target,
-                              .uri = str_of(w->uri, w->uri_len),
-                              .ops = &wshold_ops,
-                              .group = w->group,
-                              .user = w};
-    w->hold = wshold_new(w->proxy, &hb);
+    w->hold = wshold_new(&w->owner, b->client, b->route, b->target);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
         if (str_ieq(b->channels->at[i].name, STR("Grip-Channel")))
             wshold_subscribe(w->hold, b->channels->at[i].value);
@@ -268,20 +323,25 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(sizeof *w + b->uri.len);
-    w->proxy = p;
+    struct wsproxy *w = slab_alloc(sizeof *w + b->prefix.len + b->uri.len);
+    w->owner = (struct wshold_owner){p, &wshold_ops, (uint16_t)b->group};
     w->client = b->client;
     w->origin = b->origin;
-    w->live = b->live;
-    w->group = (uint16_t)b->group;
+    if (ws_id(b->origin) != NULL)
+        memcpy(w->id, ws_id(b->origin), sizeof w->id);
+    else
+        uuid_make(w->id);
+    w->grip = b->prefix.ptr != NULL;
+    w->prefix_len = (uint32_t)b->prefix.len;
     w->uri_len = (uint32_t)b->uri.len;
-    memcpy(w->uri, b->uri.ptr, b->uri.len);
-    list_push_back(&p->websockets, &w->in_proxy);
+    if (w->prefix_len > 0)
+        memcpy(w->text, b->prefix.ptr, b->prefix.len);
+    memcpy(w->text + w->prefix_len, b->uri.ptr, b->uri.len);
+    table_add(&p->websockets, &w->in_proxy, hash_of(w->id));
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);
-    if (b->prefix.ptr != NULL)
-        w->sort = wssort_new(b->prefix);
-    if (w->sort != NULL || b->channels != NULL || b->target->subs.n > 0)
+    count_begin(w, b);
+    if (w->grip || b->channels != NULL || b->target->subs.n > 0)
         begin_hold(w, b);
     route_unref(b->route); /* the hold has its own */
 }

@@ -9,24 +9,24 @@
 #ifndef PROXY_WSPROXY_H
 #define PROXY_WSPROXY_H
 
-#include "proxy/context.h"
-#include "ws/ws.h"
+#include "proxy/wshold.h"
 
-struct wshold;
 struct wssort;
 
 struct wsproxy {
-    struct proxy *proxy;       /* borrowed */
-    struct ws *client;         /* joined; NULL when over */
-    struct ws *origin;         /* joined; NULL once it is parted */
-    struct wshold *hold;       /* owned; NULL: nothing is published to the client */
-    struct wssort *sort;       /* owned; NULL: not in GRIP mode */
-    struct list_node in_proxy; /* proxy->websockets */
-    uint32_t live;             /* of stats */
-    uint16_t group;            /* of stats */
-    bool amid;                 /* a message of the client has come in part */
-    uint32_t uri_len;
-    char uri[]; /* as sent to the origin, for the log */
+    struct wshold_owner owner;    /* of its hold, if it has one */
+    struct ws *client;            /* joined; NULL when over */
+    struct ws *origin;            /* joined; NULL once it is parted */
+    struct wshold *hold;          /* owned; NULL: nothing is published to the client */
+    struct wssort *sort;          /* owned; while a message of the origin has come in part, in GRIP mode */
+    struct table_node in_proxy;   /* proxy->websockets, by the id */
+    unsigned char id[UUID_BYTES]; /* the connection's */
+    uint32_t live;                /* of stats */
+    bool grip;                    /* GRIP mode */
+    bool amid;                    /* a message of the client has come in part */
+    bool over;
+    uint32_t prefix_len, uri_len;
+    char text[]; /* the prefix of content messages; the URI as sent to the origin, for the log */
 };
 
 struct wsproxy_begin {
@@ -36,11 +36,14 @@ struct wsproxy_begin {
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
     struct str uri;
-    unsigned group; /* of stats, like the next */
-    uint32_t live;
+    unsigned group;     /* of stats, like the rest */
+    bool secure;        /* the client's connection has TLS */
+    struct str address; /* of the client, where that is not its peer's; ptr NULL: it is */
 };
 
 void wsproxy_new(struct proxy *p, const struct wsproxy_begin *b);
+/* The WebSocket with the connection id ID, or NULL. */
+struct wsproxy *wsproxy_find(const struct proxy *p, struct str id);
 /* We stop: close both sides. */
 void wsproxy_shutdown(struct wsproxy *w);
 
