@@ -10,6 +10,7 @@
 
 struct map_node {
     struct table_node in_table;
+    uint32_t hash;
     struct str key; /* borrowed from the element; constant while in the map */
 };
 

@@ -63,10 +63,16 @@ hash_of(struct str key)
     return (uint32_t)map_hash(key.ptr, key.len);
 }
 
+static uint32_t
+hash_of_node(const struct table_node *node)
+{
+    return container_of((struct table_node *)(uintptr_t)node, struct map_node, in_table)->hash;
+}
+
 void
 map_init(struct map *m)
 {
-    table_init(&m->table);
+    table_init(&m->table, hash_of_node);
 }
 
 void
@@ -78,11 +84,13 @@ map_clear(struct map *m)
 struct map_node *
 map_find(const struct map *m, struct str key)
 {
+    uint32_t hash;
     if (map_count(m) == 0)
         return NULL;
-    for (struct table_node *at = table_first(&m->table, hash_of(key)); at != NULL; at = table_next(at)) {
+    hash = hash_of(key);
+    for (struct table_node *at = table_bucket(&m->table, hash); at != NULL; at = at->next) {
         struct map_node *node = container_of(at, struct map_node, in_table);
-        if (str_eq(node->key, key))
+        if (node->hash == hash && str_eq(node->key, key))
             return node;
     }
     return NULL;
@@ -91,7 +99,8 @@ map_find(const struct map *m, struct str key)
 void
 map_add(struct map *m, struct map_node *node)
 {
-    table_add(&m->table, &node->in_table, hash_of(node->key));
+    node->hash = hash_of(node->key);
+    table_add(&m->table, &node->in_table);
 }
 
 void

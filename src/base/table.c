@@ -8,9 +8,10 @@
 enum { FIRST = 16 }; /* buckets of the first segment; a power of two */
 
 void
-table_init(struct table *t)
+table_init(struct table *t, uint32_t (*hash)(const struct table_node *node))
 {
     memset(t, 0, sizeof *t);
+    t->hash = hash;
     t->buckets = FIRST;
 }
 
@@ -19,7 +20,7 @@ table_clear(struct table *t)
 {
     for (size_t i = 0; i < countof(t->segs); i++)
         mem_free(t->segs[i]);
-    table_init(t);
+    table_init(t, t->hash);
 }
 
 static unsigned
@@ -56,25 +57,10 @@ index_of(const struct table *t, uint32_t hash)
     return index < t->buckets ? index : index - top;
 }
 
-/* NODE, or the next one behind it with that hash. */
-static struct table_node *
-skip_others(struct table_node *node, uint32_t hash)
-{
-    while (node != NULL && node->hash != hash)
-        node = node->next;
-    return node;
-}
-
 struct table_node *
-table_first(const struct table *t, uint32_t hash)
+table_bucket(const struct table *t, uint32_t hash)
 {
-    return t->n > 0 ? skip_others(*bucket(t, index_of(t, hash)), hash) : NULL;
-}
-
-struct table_node *
-table_next(const struct table_node *node)
-{
-    return skip_others(node->next, node->hash);
+    return t->n > 0 ? *bucket(t, index_of(t, hash)) : NULL;
 }
 
 static void
@@ -92,7 +78,7 @@ split_one(struct table *t)
     to = bucket(t, fresh);
     while (*from != NULL) {
         struct table_node *node = *from;
-        if ((node->hash & (2 * top - 1)) == fresh) {
+        if ((t->hash(node) & (2 * top - 1)) == fresh) {
             *from = node->next;
             node->next = *to;
             *to = node;
@@ -127,15 +113,14 @@ shrink(struct table *t, size_t most)
 }
 
 void
-table_add(struct table *t, struct table_node *node, uint32_t hash)
+table_add(struct table *t, struct table_node *node)
 {
     struct table_node **at;
     if (t->segs[0] == NULL)
         t->segs[0] = mem_zalloc(FIRST * sizeof *t->segs[0]);
     if (t->n >= t->buckets)
         split_one(t);
-    node->hash = hash;
-    at = bucket(t, index_of(t, node->hash));
+    at = bucket(t, index_of(t, t->hash(node)));
     node->next = *at;
     *at = node;
     t->n++;
@@ -144,7 +129,7 @@ table_add(struct table *t, struct table_node *node, uint32_t hash)
 void
 table_remove(struct table *t, struct table_node *node)
 {
-    struct table_node **at = bucket(t, index_of(t, node->hash));
+    struct table_node **at = bucket(t, index_of(t, t->hash(node)));
     while (*at != node)
         at = &(*at)->next;
     *at = node->next;

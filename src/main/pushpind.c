@@ -374,6 +374,8 @@ end(struct pushpind *p)
     if (p->ports != NULL)
         ports_free(p->ports);
     doors_close(&p->doors);
+    if (p->proxy != NULL)
+        proxy_shutdown(p->proxy);
     if (p->wsconns != NULL)
         wsconns_free(p->wsconns);
     if (p->proxy != NULL)

@@ -57,7 +57,7 @@ wsoverhttp_settle(struct wsoverhttp *w)
 static size_t
 size_of(const struct wsoverhttp *w)
 {
-    return sizeof *w + w->path_len + w->host_len + w->headers_len;
+    return offsetof(struct wsoverhttp, text) + w->path_len + w->host_len + w->headers_len;
 }
 
 static void
@@ -333,7 +333,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     buf_adds(&text, spec->path);
     buf_adds(&text, spec->host);
     common = put_headers(spec->headers, &text);
-    w = slab_alloc(sizeof *w + text.len);
+    w = slab_alloc(offsetof(struct wsoverhttp, text) + text.len);
     memcpy(w->text, text.ptr, text.len);
     w->path_len = (uint32_t)spec->path.len;
     w->host_len = (uint32_t)spec->host.len;

@@ -47,7 +47,7 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->origin = origin;
     p->channels = channels;
     p->wsconns = wsconns;
-    table_init(&p->websockets);
+    table_init(&p->websockets, wsproxy_hash);
     p->overhttp = wsoverhttps_new(l, origin, &overhttp);
     p->updates = updates_new(l);
     p->socksessions = socksessions_new(p);

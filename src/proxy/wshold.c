@@ -38,11 +38,10 @@ struct wshold_more {
 };
 
 struct wshold {
-    struct hold hold;           /* its client is our ws */
-    struct wshold_owner *owner; /* borrowed */
-    struct wshold_more *more;   /* owned; NULL while it is not needed */
-    uint16_t target;            /* its number among those of the route */
-    bool amid;                  /* a message of the origin has been sent in part */
+    struct hold hold;         /* its client is our ws, whose user is our owner */
+    struct wshold_more *more; /* owned; NULL while it is not needed */
+    uint16_t target;          /* its number among those of the route */
+    bool amid;                /* a message of the origin has been sent in part */
     bool closed;
 };
 
@@ -61,16 +60,22 @@ client_of(const struct wshold *h)
     return h->hold.client;
 }
 
+static struct wshold_owner *
+owner_of(const struct wshold *h)
+{
+    return client_of(h)->user;
+}
+
 static struct proxy *
 proxy_of(const struct wshold *h)
 {
-    return h->owner->proxy;
+    return owner_of(h)->proxy;
 }
 
 static struct str
 uri_of(const struct wshold *h)
 {
-    return h->owner->ops->uri(h->owner);
+    return owner_of(h)->ops->uri(owner_of(h));
 }
 
 static const struct target *
@@ -134,7 +139,7 @@ wshold_close(struct wshold *h)
     if (h->closed)
         return;
     h->closed = true;
-    stats_held(proxy_of(h)->stats, h->owner->group, STATS_WS_MESSAGE, -1);
+    stats_held(proxy_of(h)->stats, owner_of(h)->group, STATS_WS_MESSAGE, -1);
     if (h->more != NULL) {
         loop_timer_stop(proxy_of(h)->loop, &h->more->keep_alive_timer);
         loop_timer_stop(proxy_of(h)->loop, &h->more->delayed_timer);
@@ -156,8 +161,8 @@ cut_slow(struct wshold *h)
     log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", STR_ARG(uri_of(h)),
              STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
              STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
-    stats_add(proxy_of(h)->stats, h->owner->group, STATS_DROPPED_QUEUE, 1);
-    h->owner->ops->close(h->owner, WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
+    stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_DROPPED_QUEUE, 1);
+    owner_of(h)->ops->close(owner_of(h), WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
 }
 
 /* keep-alives and delayed messages */
@@ -193,7 +198,7 @@ on_keep_alive(struct timer *t)
     if (h->amid || ws_queued(client_of(h)) > 0)
         return;
     send_later(h, &m->keep_alive);
-    stats_activity(proxy_of(h)->stats, h->owner->group, 1);
+    stats_activity(proxy_of(h)->stats, owner_of(h)->group, 1);
 }
 
 static void
@@ -291,7 +296,7 @@ flush(struct wshold *h, const struct ws_piece *pieces, unsigned n)
     if (n == 0)
         return;
     ws_send(client_of(h), pieces, n);
-    stats_add(proxy_of(h)->stats, h->owner->group, STATS_CLIENT_MESSAGES_SENT, n);
+    stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_CLIENT_MESSAGES_SENT, n);
 }
 
 /* false: the hold has been closed. */
@@ -305,12 +310,12 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
         const struct format *f = msgs[i]->format;
         if (f->action == ACTION_CLOSE) {
             flush(h, pieces, used);
-            h->owner->ops->close(h->owner, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason),
-                                 STATS_CLOSED_DONE);
+            owner_of(h)->ops->close(owner_of(h), f->has_close_code ? f->close_code : WSFRAME_NORMAL,
+                                    str_c(f->close_reason), STATS_CLOSED_DONE);
             return false;
         }
         if (f->action == ACTION_REFRESH)
-            h->owner->ops->refresh(h->owner);
+            owner_of(h)->ops->refresh(owner_of(h));
         if (f->action != ACTION_SEND)
             continue;
         if (used == PIECES) {
@@ -391,7 +396,7 @@ unfiltered(struct sub *sub, const char *why)
 {
     struct wshold *h = of_hold(sub->hold);
     if (proxy_of(h)->config->debug || h->hold.route->debug)
-        h->owner->ops->close(h->owner, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
+        owner_of(h)->ops->close(owner_of(h), WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
 }
 
 static void
@@ -399,7 +404,7 @@ update(struct hold *hold, enum hold_update how)
 {
     struct wshold *h = of_hold(hold);
     if (how == UPDATE_HIGH) /* the other is for HTTP holds */
-        h->owner->ops->refresh(h->owner);
+        owner_of(h)->ops->refresh(owner_of(h));
 }
 
 /* meta */
@@ -502,8 +507,8 @@ control_subscribe(struct wshold *h, const struct wscontrol *c)
         if (proxy_of(h)->config->debug || h->hold.route->debug)
             buf_addf(&text, "too many filters for channel '%.*s'", (int)(c->channel.len < 200 ? c->channel.len : 200),
                      c->channel.ptr);
-        h->owner->ops->close(h->owner, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""),
-                             STATS_CLOSED_ORIGIN);
+        owner_of(h)->ops->close(owner_of(h), WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""),
+                                STATS_CLOSED_ORIGIN);
         buf_clear(&text);
         return;
     }
@@ -545,7 +550,7 @@ wshold_control(struct wshold *h, struct str text)
         control_unsubscribe(h, &c);
         break;
     case WSCONTROL_DETACH:
-        h->owner->ops->detach(h->owner);
+        owner_of(h)->ops->detach(owner_of(h));
         break;
     case WSCONTROL_SESSION:
         break; /* there are no sessions yet */
@@ -570,10 +575,10 @@ wshold_control(struct wshold *h, struct str text)
 static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
 
 struct wshold *
-wshold_new(struct wshold_owner *o, struct ws *client, struct route *route, const struct target *target)
+wshold_new(struct ws *client, struct route *route, const struct target *target)
 {
+    const struct wshold_owner *o = client->user;
     struct wshold *h = slab_alloc(sizeof *h);
-    h->owner = o;
     h->target = (uint16_t)(target - route->targets);
     stats_held(o->proxy->stats, o->group, STATS_WS_MESSAGE, 1);
     hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(route), client);

@@ -25,15 +25,17 @@ struct wshold_ops {
     struct str (*uri)(const struct wshold_owner *o); /* for the log */
 };
 
-/* Embedded in what has a hold; constant. */
+/* The beginning of what has a hold, and joined to its client. */
 struct wshold_owner {
     struct proxy *proxy; /* borrowed */
     const struct wshold_ops *ops;
-    uint16_t group; /* of stats */
+    uint32_t live; /* of stats, like the next */
+    uint16_t group;
 };
 
-/* CLIENT is borrowed; a reference to ROUTE is taken. TARGET, one of the route's, has the implicit channels. */
-struct wshold *wshold_new(struct wshold_owner *o, struct ws *client, struct route *route, const struct target *target);
+/* CLIENT is borrowed, and its user the owner; a reference to ROUTE is taken. TARGET, one of the route's, has the
+ * implicit channels. */
+struct wshold *wshold_new(struct ws *client, struct route *route, const struct target *target);
 /* Leave all channels; memory goes after the turn. The client is not touched. */
 void wshold_close(struct wshold *h);
 /* NAME gets the route's prefix. */

@@ -265,7 +265,7 @@ group_of(const struct route *route)
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
-    struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
+    struct buf prefix = BUF_INIT(UINT16_MAX), uri = BUF_INIT(1 << 20), address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
     const struct wsopen_session_ops *session = o->sockjs.ops;
     struct ws *conn = NULL;
     struct wsproxy_begin b = {.origin = origin,

@@ -19,6 +19,13 @@ uri_of(const struct wsproxy *w)
     return str_of(w->text + w->prefix_len, w->uri_len);
 }
 
+/* The text begins in what would be padding. */
+static size_t
+size_with(size_t text)
+{
+    return offsetof(struct wsproxy, text) + text;
+}
+
 /* ending */
 
 static void
@@ -27,7 +34,7 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, sizeof *w + w->prefix_len + w->uri_len);
+    slab_free(w, size_with(w->prefix_len + w->uri_len));
 }
 
 static void
@@ -47,7 +54,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
         return;
     w->over = true;
     table_remove(&w->owner.proxy->websockets, &w->in_proxy);
-    stats_conn_end(w->owner.proxy->stats, w->owner.group, &w->live, why);
+    stats_conn_end(w->owner.proxy->stats, w->owner.group, &w->owner.live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
     w->hold = NULL;
@@ -283,13 +290,19 @@ hash_of(const unsigned char id[UUID_BYTES])
     return hash;
 }
 
+uint32_t
+wsproxy_hash(const struct table_node *node)
+{
+    return hash_of(container_of((struct table_node *)(uintptr_t)node, struct wsproxy, in_proxy)->id);
+}
+
 struct wsproxy *
 wsproxy_find(const struct proxy *p, struct str id)
 {
     unsigned char bytes[UUID_BYTES];
     if (uuid_parse(id, bytes) != 0)
         return NULL;
-    for (struct table_node *n = table_first(&p->websockets, hash_of(bytes)); n != NULL; n = table_next(n)) {
+    for (struct table_node *n = table_bucket(&p->websockets, hash_of(bytes)); n != NULL; n = n->next) {
         struct wsproxy *w = container_of(n, struct wsproxy, in_proxy);
         if (memcmp(w->id, bytes, sizeof bytes) == 0)
             return w;
@@ -308,13 +321,13 @@ count_begin(struct wsproxy *w, const struct wsproxy_begin *b)
                            .route = b->group > 0 ? b->route->id : NULL,
                            .slot = b->group,
                            .secure = b->secure};
-    w->live = stats_conn_start(w->owner.proxy->stats, &c);
+    w->owner.live = stats_conn_start(w->owner.proxy->stats, &c);
 }
 
 static void
 begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 {
-    w->hold = wshold_new(&w->owner, b->client, b->route, b->target);
+    w->hold = wshold_new(b->client, b->route, b->target);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
         if (str_ieq(b->channels->at[i].name, STR("Grip-Channel")))
             wshold_subscribe(w->hold, b->channels->at[i].value);
@@ -323,8 +336,8 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(sizeof *w + b->prefix.len + b->uri.len);
-    w->owner = (struct wshold_owner){p, &wshold_ops, (uint16_t)b->group};
+    struct wsproxy *w = slab_alloc(size_with(b->prefix.len + b->uri.len));
+    w->owner = (struct wshold_owner){.proxy = p, .ops = &wshold_ops, .group = (uint16_t)b->group};
     w->client = b->client;
     w->origin = b->origin;
     if (ws_id(b->origin) != NULL)
@@ -332,12 +345,12 @@ wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
     else
         uuid_make(w->id);
     w->grip = b->prefix.ptr != NULL;
-    w->prefix_len = (uint32_t)b->prefix.len;
+    w->prefix_len = (uint16_t)b->prefix.len;
     w->uri_len = (uint32_t)b->uri.len;
     if (w->prefix_len > 0)
         memcpy(w->text, b->prefix.ptr, b->prefix.len);
     memcpy(w->text + w->prefix_len, b->uri.ptr, b->uri.len);
-    table_add(&p->websockets, &w->in_proxy, hash_of(w->id));
+    table_add(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);
     count_begin(w, b);

@@ -21,11 +21,11 @@ struct wsproxy {
     struct wssort *sort;          /* owned; while a message of the origin has come in part, in GRIP mode */
     struct table_node in_proxy;   /* proxy->websockets, by the id */
     unsigned char id[UUID_BYTES]; /* the connection's */
-    uint32_t live;                /* of stats */
-    bool grip;                    /* GRIP mode */
-    bool amid;                    /* a message of the client has come in part */
-    bool over;
-    uint32_t prefix_len, uri_len;
+    uint32_t uri_len;
+    uint16_t prefix_len;
+    bool grip : 1; /* GRIP mode */
+    bool amid : 1; /* a message of the client has come in part */
+    bool over : 1;
     char text[]; /* the prefix of content messages; the URI as sent to the origin, for the log */
 };
 
@@ -42,6 +42,8 @@ struct wsproxy_begin {
 };
 
 void wsproxy_new(struct proxy *p, const struct wsproxy_begin *b);
+/* For proxy->websockets. */
+uint32_t wsproxy_hash(const struct table_node *node);
 /* The WebSocket with the connection id ID, or NULL. */
 struct wsproxy *wsproxy_find(const struct proxy *p, struct str id);
 /* We stop: close both sides. */

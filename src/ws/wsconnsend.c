@@ -176,6 +176,8 @@ static void
 wsconn_leave(struct ws *w, int code, struct str reason)
 {
     w->user_ops = NULL;
+    if (wsconn_of(w)->state != WSCONN_CLOSED)
+        wsconn_set_apart(wsconn_of(w));
     wsconn_pause(w, false); /* to see the peer's close frame */
     wsconn_close(w, code, reason);
 }

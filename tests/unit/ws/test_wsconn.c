@@ -93,6 +93,8 @@ begin(enum wsconn_role role)
 static void
 end(void)
 {
+    if (wsconns_count(conns) > 0)
+        ws_leave(ws, WSFRAME_GOING_AWAY, STR(""));
     wsconns_free(conns);
     loop_poll(loop);
     loop_poll(loop);
