@@ -98,7 +98,7 @@ void
 wsoverhttp_user_left(struct wsoverhttp *w)
 {
     w->ws.user_ops = NULL;
-    if (w->left)
+    if (w->left || w->state == WOH_OVER)
         return;
     w->left = true;
     set_apart(w);
@@ -356,7 +356,7 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
 void
 wsoverhttp_cancel(struct wsoverhttp *w)
 {
-    if (w->state == WOH_REJECTED) {
+    if (w->state == WOH_REJECTED || w->state == WOH_OVER) {
         wsoverhttp_end(w);
         return;
     }

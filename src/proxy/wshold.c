@@ -42,6 +42,7 @@ struct wshold {
     struct wshold_more *more; /* owned; NULL while it is not needed */
     uint16_t target;          /* its number among those of the route */
     bool amid;                /* a message of the origin has been sent in part */
+    bool losing;              /* messages have been dropped since the client had nothing waiting */
     bool closed;
 };
 
@@ -151,18 +152,26 @@ wshold_close(struct wshold *h)
     loop_reap(proxy_of(h)->loop, h, wshold_free);
 }
 
-/* The client reads too slowly, or not at all: close rather than leave a gap. */
-static void
-cut_slow(struct wshold *h)
+/* The client reads too slowly, or not at all, and a message is too much. Close rather than leave a gap, unless the
+ * configuration asks for gaps. false: the hold has been closed. */
+static bool
+miss(struct wshold *h)
 {
     const struct route *route = h->hold.route;
+    bool drop = proxy_of(h)->config->drop_for_slow_websockets;
     char peer[ADDRESS_TEXT_MAX];
     struct str from = ws_peer(client_of(h), peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", STR_ARG(uri_of(h)),
-             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
-             STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
     stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_DROPPED_QUEUE, 1);
+    if (!h->losing)
+        log_warn("client reads too slowly, %s: %.*s from=%.*s%s%s channel=%.*s queued=%zu",
+                 drop ? "messages are dropped" : "closing", STR_ARG(uri_of(h)), STR_ARG(from),
+                 route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
+                 STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
+    h->losing = true;
+    if (drop)
+        return true;
     owner_of(h)->ops->close(owner_of(h), WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
+    return false;
 }
 
 /* keep-alives and delayed messages */
@@ -266,9 +275,10 @@ send_delayed(struct wshold *h, struct wscontrol *c)
 
 /* What waits for the client is bounded; an empty queue takes a message of any size. */
 static bool
-is_too_slow(const struct wshold *h, size_t more)
+is_too_slow(struct wshold *h, size_t more)
 {
     size_t queued = ws_queued(client_of(h));
+    h->losing = h->losing && queued > 0;
     return queued > 0 && queued + more > (size_t)proxy_of(h)->config->connection_queue_max;
 }
 
@@ -323,8 +333,9 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
             used = 0;
         }
         if (used == 0 && is_too_slow(h, msgs[i]->framed.len)) {
-            cut_slow(h);
-            return false;
+            if (!miss(h))
+                return false;
+            continue;
         }
         pieces[used++] = piece_of(msgs[i], pack);
     }
@@ -341,8 +352,9 @@ keep_waiting(struct wshold *h, struct msg *const *msgs, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         size_t size = msgs[i]->format->content_len + sizeof *msgs[i];
         if (m->n_waiting > 0 && m->waiting_bytes + size > (size_t)proxy_of(h)->config->connection_queue_max) {
-            cut_slow(h);
-            return;
+            if (!miss(h))
+                return;
+            continue;
         }
         if (m->n_waiting == m->cap_waiting) {
             m->cap_waiting = m->cap_waiting > 0 ? m->cap_waiting * 2 : 4;
