@@ -41,6 +41,8 @@ struct wsconn {
     struct timer timer; /* activity, ping, close or linger time */
 };
 
+enum { WSCONN_KEYS = 1024 };
+
 struct wsconns {
     struct loop *loop; /* borrowed */
     struct wsconns_settings settings;
@@ -49,6 +51,9 @@ struct wsconns {
     size_t clients;           /* of them in the server's role */
     struct wsdeflater *spare; /* owned; for messages of one piece; NULL before the first */
     struct buf packed;        /* where they are compressed */
+    /* Random bytes for masks, fetched together: the last KEYS_LEFT of them have not been used. */
+    unsigned char keys[WSCONN_KEYS];
+    unsigned keys_left;
 };
 
 static inline struct wsconn *

@@ -2,23 +2,26 @@
 
 import pytest
 
-from harness import CLOSE, Client, fetch, free_port, unique, wait_for
+from harness import free_port, unique, wait_for
 from test_metrics import Metrics
 from ws_harness import wire_fixture, ws_item  # noqa: F401
 
-PORT = free_port()
 BIG = "x" * 400000      # the sockets between server and client take a few of these
 
 
 @pytest.fixture(scope="module")
-def server(start_server, origin):
+def metrics():
+    return Metrics(free_port())
+
+
+@pytest.fixture(scope="module")
+def server(start_server, origin, metrics):
     return start_server("* localhost:%d\n" % origin.port,
-                        {"drop_for_slow_websockets": "true", "prometheus_port": "127.0.0.1:%d" % PORT, "message_rate": "0"})
+                        {"drop_for_slow_websockets": "true", "prometheus_port": "127.0.0.1:%d" % metrics.port, "message_rate": "0"})
 
 
-def test_a_slow_one_loses_messages_and_stays(wire):
+def test_a_slow_one_loses_messages_and_stays(wire, metrics):
     ch, n = unique(), 60
-    metrics = Metrics(PORT)
     c, o = wire.member(ch)
     for i in range(n):
         wire.server.zpush(ws_item(ch, "%d " % i + BIG))
