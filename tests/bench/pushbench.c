@@ -545,7 +545,11 @@ static int take_head(struct reader *r, const struct sink *s, void *ctx, const ch
         return rc;
     int status = r->request || n < 12 ? 0 : atoi(head + 9);
     const char *value;
-    if (status == 101 || (r->request && header(head, n, "Sec-WebSocket-Key") && header(head, n, "Upgrade"))) {
+    if (r->request && header(head, n, "Sec-WebSocket-Key") && header(head, n, "Upgrade")) {
+        r->phase = FRAME_HEAD;
+        return s->end(ctx);
+    }
+    if (status == 101) {
         r->phase = FRAME_HEAD;
     } else if (status == 204 || status == 304) {
         return finish(r, s, ctx);
