@@ -26,7 +26,7 @@ TEST(a_connection_is_told_of_from_its_beginning_to_its_end)
 
 TEST(a_connection_may_bring_its_own_id_and_address)
 {
-    struct stats_conn ws = {.who = "10.0.0.1", .id = STR("6ba7b810")};
+    struct stats_conn ws = {.who = "10.0.0.1", .ws = true};
     struct stats_conn forwarded = {.who = "10.0.0.1", .address = STR("192.0.2.1")};
     uint32_t a, b;
     char id[STATS_ID_MAX];
@@ -35,11 +35,11 @@ TEST(a_connection_may_bring_its_own_id_and_address)
     subscribe("", true);
     a = stats_conn_start(stats, &ws);
     CHECK_SENT(
-        "conn J{\"from\":\"PID\",\"id\":\"6ba7b810\",\"peer-address\":\"10.0.0.1\",\"ttl\":120,\"type\":\"ws\"}\n");
+        "conn J{\"from\":\"PID\",\"id\":\"id-of-10.0.0.1\",\"peer-address\":\"10.0.0.1\",\"ttl\":120,\"type\":\"ws\"}\n");
     b = stats_conn_start(stats, &forwarded);
     CHECK_SENT("conn J{\"from\":\"PID\",\"id\":\"connmgr:0-2-2\",\"peer-address\":\"192.0.2.1\",\"ttl\":120,"
                "\"type\":\"http\"}\n");
-    CHECK_STR(stats_conn_id(stats, a, id), "6ba7b810");
+    CHECK_STR(stats_conn_id(stats, a, id), "id-of-10.0.0.1");
     CHECK_STR(stats_conn_id(stats, b, id), "connmgr:0-2-2");
     stats_conn_end(stats, 0, &a, STATS_CLOSED_DONE);
     end(); /* with one that is alive */
