@@ -202,12 +202,12 @@ unit: $(TEST_BIN) ## unit tests
 	@tests/tools/unit.sh $(TEST_BIN)
 
 conformance: all ## what goes over the wire, before a scripted origin (CONFORMANCE_FILES, PYTEST_ARGS)
-	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) \
+	@tests/tools/pytest.sh $(PYTHON) --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) \
 	    $(or $(patsubst tests/%,%,$(wildcard $(CONFORMANCE_FILES:%=tests/conformance/%.py) \
 	                                         $(CONFORMANCE_FILES:%=tests/conformance/%_further.py))),conformance)
 
 e2e: all ## the program's own behaviour: quick start, options, signals
-	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) e2e
+	@tests/tools/pytest.sh $(PYTHON) --bin=$(abspath $(BUILD))/pushpind $(PYTEST_ARGS) e2e
 
 fuzz: ## runs each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS (60); needs clang
 	@+if tests/tools/fuzz.sh --possible $(CLANG); then \

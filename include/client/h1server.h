@@ -44,6 +44,8 @@ struct h1server *h1server_new(struct loop *l, const struct h1server_settings *se
                               void *arg);
 /* All connections are cut. */
 void h1server_free(struct h1server *s);
+/* Frees what is kept at hand for the next requests. */
+void h1server_trim(struct h1server *s);
 /* Take over an accepted socket. PORT is borrowed as long as the connection lasts; NULL: plain. */
 void h1server_accept(struct h1server *s, int fd, const struct h1server_port *port);
 /* Connections open now. */

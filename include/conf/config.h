@@ -44,6 +44,7 @@ struct config {
     struct config_listener *listeners; /* owned; from http_port, https_ports, local_ports */
     unsigned n_listeners;
     struct config_ranges proxy_protocol_trusted; /* new: whose headers are taken */
+    bool reuse_port;                             /* new: share the client ports with other instances */
     char *logdir;
     int log_level; /* the highest that any service has */
     int client_buffer_size, client_maxconn;
@@ -94,6 +95,7 @@ struct config_options {
     const char *log_level;   /* --loglevel's text, or NULL */
     const char *port;        /* --port's text, or NULL */
     int id;                  /* --id, or -1 */
+    bool needs_file;         /* there are no routes without one */
 };
 
 /* Are the texts of OPTIONS well-formed? What E says then is for the usage message, not about a file; main asks first.
@@ -101,8 +103,8 @@ struct config_options {
 int config_options_check(const struct config_options *options, struct err *e);
 
 /* Find and read the file, apply OPTIONS. Unknown keys are logged at WARN with file, line and name; old keys without
- * effect once at DEBUG. NULL with E set ("FILE:LINE: KEY: what would be right"). No file at all, and none asked for,
- * gives the defaults. */
+ * effect once at DEBUG. NULL with E set ("FILE:LINE: KEY: what would be right"). No file at all, and none asked for
+ * or needed, gives the defaults. */
 struct config *config_load(const struct config_options *options, struct err *e);
 void config_free(struct config *c);
 

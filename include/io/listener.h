@@ -18,6 +18,7 @@ struct listener_spec {
     const char *path;           /* of a Unix socket; a socket file that nobody serves is replaced */
     int mode;                   /* of the Unix socket; -1: as the umask says */
     const char *user, *group;   /* of the Unix socket; NULL: ours */
+    bool share;                 /* the port with other processes of the same user that say so too */
     void (*on_full)(void *arg); /* no descriptor is left: give up some that are not needed; NULL: there are none */
 };
 

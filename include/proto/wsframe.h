@@ -32,7 +32,8 @@ enum wsframe_code {
     WSFRAME_NORMAL = 1000,
     WSFRAME_GOING_AWAY = 1001,
     WSFRAME_PROTOCOL_ERROR = 1002,
-    WSFRAME_NO_CODE = 1005, /* a close frame without a code; never sent */
+    WSFRAME_NO_CODE = 1005,  /* a close frame without a code; never sent */
+    WSFRAME_ABNORMAL = 1006, /* an end without a close frame; never sent */
     WSFRAME_BAD_DATA = 1007,
     WSFRAME_POLICY = 1008,
     WSFRAME_TOO_BIG = 1009,

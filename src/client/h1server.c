@@ -1,5 +1,7 @@
 #include "client/h1conn.h"
 
+#include "base/slab.h"
+
 /* connections that wait for their turn */
 
 void
@@ -55,7 +57,7 @@ on_task(struct task *t)
 struct h1server *
 h1server_new(struct loop *l, const struct h1server_settings *settings, const struct h1server_ops *ops, void *arg)
 {
-    struct h1server *s = mem_zalloc(sizeof *s);
+    struct h1server *s = slab_alloc(sizeof *s);
     s->loop = l;
     s->settings = *settings;
     s->ops = *ops;
@@ -76,10 +78,16 @@ h1server_free(struct h1server *s)
     while (!list_empty(&s->conns))
         h1conn_close(container_of(list_first(&s->conns), struct h1conn, in_server), h1conn_stopping);
     loop_cancel(s->loop, &s->task);
+    h1server_trim(s);
+    slab_free(s, sizeof *s);
+}
+
+void
+h1server_trim(struct h1server *s)
+{
     while (s->n_spare > 0)
         http1_free(s->spare[--s->n_spare]);
     buf_clear(&s->head);
-    mem_free(s);
 }
 
 void

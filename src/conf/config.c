@@ -325,17 +325,34 @@ config_from(FILE *stream, const char *path, const struct config_options *options
     return NULL;
 }
 
+static const char *const places[] = {"config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf",
+                                     CONFIGDIR "/pushpin.conf"};
+
 /* The first of the usual places that has a regular file, or NULL. */
 static const char *
 search(void)
 {
-    static const char *const places[] = {"config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf",
-                                         CONFIGDIR "/pushpin.conf"};
     struct stat st;
     for (size_t i = 0; i < countof(places); i++)
         if (stat(places[i], &st) == 0 && S_ISREG(st.st_mode))
             return places[i];
     return NULL;
+}
+
+/* There is no file. 0, or -1: there has to be one. */
+static int
+do_without(const struct config_options *options, struct err *e)
+{
+    struct buf tried = BUF_INIT(4096);
+    if (!options->needs_file) {
+        log_info("no configuration file found, using defaults");
+        return 0;
+    }
+    for (size_t i = 0; i < countof(places); i++)
+        buf_addf(&tried, " %s", places[i]);
+    err_set(e, "no configuration file found. Tried:%.*s", STR_ARG(buf_str(&tried)));
+    buf_clear(&tried);
+    return -1;
 }
 
 struct config *
@@ -348,9 +365,9 @@ config_load(const struct config_options *options, struct err *e)
         return NULL;
     if (path == NULL && (path = search()) != NULL)
         log_info("using config: %s", path);
-    if (path == NULL)
-        log_info("no configuration file found, using defaults");
-    else if ((stream = fopen(path, "re")) == NULL) {
+    if (path == NULL && do_without(options, e) != 0)
+        return NULL;
+    if (path != NULL && (stream = fopen(path, "re")) == NULL) {
         err_set(e, "failed to open %s: %s", path, strerror(errno));
         return NULL;
     }

@@ -293,6 +293,15 @@ read_tcp(struct reading *r, struct str text)
     return 0;
 }
 
+/* It is not said in Host. */
+static void
+drop_default_port(struct target *t)
+{
+    struct str host = str_c(t->as_host), port = t->ssl ? STR(":443") : STR(":80");
+    if (str_ends(host, port))
+        t->as_host[host.len - port.len] = '\0';
+}
+
 static int
 read_target(struct reading *r, const struct route_section *s)
 {
@@ -314,6 +323,8 @@ read_target(struct reading *r, const struct route_section *s)
     }
     for (unsigned i = 0; i < s->n_props && rc == 0; i++)
         rc = read_prop(r, &s->props[i]);
+    if (rc == 0)
+        drop_default_port(r->target);
     return rc;
 }
 
@@ -323,7 +334,7 @@ automatic_id(const struct route *r)
 {
     static const char *const protos[] = {"*", "http", "ws"}, *const ssls[] = {"*", "ssl", "no-ssl"};
     struct buf id = BUF_INIT(SIZE_MAX / 2);
-    buf_adds(&id, str_c(r->domain));
+    buf_adds(&id, str_c(*r->domain != '\0' ? r->domain : "*"));
     buf_addf(&id, ",%s,%s,", protos[r->proto], ssls[r->ssl]);
     buf_adds(&id, str_c(r->path_beg != NULL ? r->path_beg : "*"));
     return buf_steal(&id);

@@ -125,14 +125,22 @@ fill_address(const struct listener_spec *spec, struct address *a)
 }
 
 static int
+check_owner(const struct listener_spec *spec, struct err *e)
+{
+    if (spec->user != NULL && getpwnam(spec->user) == NULL)
+        err_set(e, "failed to bind %s: there is no user %s", spec->path, spec->user);
+    else if (spec->group != NULL && getgrnam(spec->group) == NULL)
+        err_set(e, "failed to bind %s: there is no group %s", spec->path, spec->group);
+    else
+        return 0;
+    return -1;
+}
+
+static int
 set_owner(const struct listener_spec *spec)
 {
     struct passwd *user = spec->user != NULL ? getpwnam(spec->user) : NULL;
     struct group *group = spec->group != NULL ? getgrnam(spec->group) : NULL;
-    if ((spec->user != NULL && user == NULL) || (spec->group != NULL && group == NULL)) {
-        errno = ENOENT;
-        return -1;
-    }
     if (spec->mode >= 0 && chmod(spec->path, (mode_t)spec->mode) != 0)
         return -1;
     if (user == NULL && group == NULL)
@@ -180,6 +188,8 @@ open_socket(struct listener *li, const struct listener_spec *spec)
         setsockopt(li->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(li->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
+    if (spec->share && spec->path == NULL)
+        setsockopt(li->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (spec->path == NULL && strchr(spec->addr, ':') != NULL && strcmp(spec->addr, "::") != 0)
         setsockopt(li->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(li->fd, address_sockaddr(&a), a.len) != 0)
@@ -196,7 +206,10 @@ struct listener *
 listener_new(struct loop *l, const struct listener_spec *spec, void (*on_accept)(void *arg, int fd), void *arg,
              struct err *e)
 {
-    struct listener *li = mem_zalloc(sizeof *li);
+    struct listener *li;
+    if (check_owner(spec, e) != 0)
+        return NULL;
+    li = mem_zalloc(sizeof *li);
     li->loop = l;
     li->on_accept = on_accept;
     li->on_full = spec->on_full;
@@ -206,7 +219,10 @@ listener_new(struct loop *l, const struct listener_spec *spec, void (*on_accept)
     if (open_socket(li, spec) != 0) {
         int error = errno;
         set_name(li, spec);
-        err_set(e, "failed to bind %s: %s", li->name, strerror(error));
+        err_set(e, "failed to bind %s: %s%s", li->name, strerror(error),
+                spec->share && spec->path == NULL && error == EADDRINUSE
+                    ? " by a program that does not share it, or that another user runs"
+                    : "");
         if (li->fd >= 0)
             close(li->fd);
         if (li->path != NULL)

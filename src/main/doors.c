@@ -49,6 +49,13 @@ recover_all(void *arg)
 static const struct h1server_ops publisher_ops = {on_control_request, control_bad_text, NULL};
 static const struct control_ops control_ops = {recover_all};
 
+/* All addresses: the log shows none then. */
+static bool
+is_any(const char *addr)
+{
+    return strcmp(addr, "0.0.0.0") == 0 || strcmp(addr, "::") == 0;
+}
+
 int
 doors_open_control(struct doors *d, struct err *e)
 {
@@ -59,6 +66,7 @@ doors_open_control(struct doors *d, struct err *e)
                                          .allow_no_host = true};
     struct control_settings control = {.max_body = (size_t)c->push_in_http_max_body_size};
     struct listener_spec spec = {.addr = c->push_in_http_addr, .mode = -1, .on_full = on_no_descriptor};
+    const char *name;
     d->control = control_new(d->loop, &control, d->publish, &control_ops, d);
     d->publishers = h1server_new(d->loop, &settings, &publisher_ops, d);
     if (c->push_in_http_port < 0)
@@ -67,7 +75,8 @@ doors_open_control(struct doors *d, struct err *e)
     d->listener = listener_new(d->loop, &spec, on_publisher, d, e);
     if (d->listener == NULL)
         return -1;
-    log_info("http control server: %s", listener_name(d->listener));
+    name = listener_name(d->listener);
+    log_info("http control server: %s", is_any(c->push_in_http_addr) ? strrchr(name, ':') : name);
     return 0;
 }
 

@@ -68,14 +68,18 @@ add_route(struct options *o, const char *line)
     o->routes[o->n_routes++] = line;
 }
 
+/* An option that is none, or lacks its value, or has one that it does not take: then getopt() says which it is. */
 static enum options_result
-unknown(char **argv, int missing)
+unknown(char **argv, bool missing)
 {
-    const char *arg = argv[optind - 1];
-    arg += strspn(arg, "-");
+    char *arg = argv[optind - 1], *value = strchr(arg, '=');
     if (missing)
-        return bad("Missing value after '", argv[optind - 1], "'.");
-    return bad("Unknown option '", arg, "'.");
+        return bad("Missing value after '", arg, "'.");
+    if (value != NULL)
+        *value = '\0';
+    if (value != NULL && optopt != 0)
+        return bad("Unexpected value after '", arg, "'.");
+    return bad("Unknown option '", arg + strspn(arg, "-"), "'.");
 }
 
 enum options_result
@@ -128,6 +132,7 @@ options_parse(int argc, char **argv, struct options *o)
     }
     if (optind < argc) /* as in Pushpin, but who types it should know */
         fprintf(stderr, "warning: argument '%s' is ignored\n", argv[optind]);
+    o->config.needs_file = o->n_routes == 0;
     if (config_options_check(&o->config, &e) != 0)
         return bad(e.text, "", "");
     return OPTIONS_RUN;

@@ -71,7 +71,14 @@ static int
 open_port(struct ports *p, struct loop *l, const struct config *c, const struct config_listener *from, struct err *e)
 {
     struct client_port *port = &p->at[p->n++];
-    struct listener_spec spec = {from->addr, from->port, from->path, from->mode, from->user, from->group, on_full};
+    struct listener_spec spec = {.addr = from->addr,
+                                 .port = from->port,
+                                 .path = from->path,
+                                 .mode = from->mode,
+                                 .user = from->user,
+                                 .group = from->group,
+                                 .share = c->reuse_port,
+                                 .on_full = on_full};
     port->ports = p;
     port->how.proxy = from->proxy_protocol;
     port->how.trusted = c->proxy_protocol_trusted.at;
@@ -81,7 +88,10 @@ open_port(struct ports *p, struct loop *l, const struct config *c, const struct 
     port->listener = listener_new(l, &spec, on_client, port, e);
     if (port->listener == NULL)
         return -1;
-    log_info("listening on %s", listener_name(port->listener));
+    if (from->path != NULL)
+        log_info("listening on \"%s\" (pathname)", from->path);
+    else
+        log_info("listening on %s", listener_name(port->listener));
     return 0;
 }
 

@@ -125,6 +125,7 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
+    trim_init(&p->trim, p->loop, p->clients, p->origin);
     p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
     return p->ports != NULL ? 0 : -1;
 }
@@ -209,7 +210,6 @@ build_proxy(struct pushpind *p, struct err *e)
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
-    trim_init(&p->trim, p->loop, p->origin);
     p->doors =
         (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
@@ -354,10 +354,13 @@ start(struct pushpind *p, struct err *e)
     if (numbers_open(&p->numbers, p->loop, p->zcontext, p->config, e) != 0)
         return -1;
     build_pub(p);
-    if (build_proxy(p, e) != 0 || open_listeners(p, e) != 0 || doors_open_control(&p->doors, e) != 0 ||
-        numbers_open_metrics(&p->numbers, p->loop, p->config, e) != 0 || doors_open_zmq(&p->doors, p->zcontext, e) != 0)
-        return -1;
-    return 0;
+    /* the clients' ports at last: a start that fails must have taken no client, least of all from an instance that
+     * shares them */
+    return build_proxy(p, e) == 0 && doors_open_control(&p->doors, e) == 0 &&
+                   numbers_open_metrics(&p->numbers, p->loop, p->config, e) == 0 &&
+                   doors_open_zmq(&p->doors, p->zcontext, e) == 0 && open_listeners(p, e) == 0
+               ? 0
+               : -1;
 }
 
 /* What start() built, as far as it came. */

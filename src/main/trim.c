@@ -1,13 +1,14 @@
 #include "main/trim.h"
 
 #include "base/slab.h"
+#include "client/h1server.h"
 #include "origin/origin.h"
 
 #include <malloc.h>
 
 enum {
     AFTER = 1000,  /* closed connections after which memory is given back */
-    DELAY_MS = 200 /* and the quiet before that */
+    DELAY_MS = 100 /* and the quiet before that */
 };
 
 static void
@@ -16,6 +17,7 @@ on_timer(struct timer *timer)
     struct trim *t = container_of(timer, struct trim, timer);
     if (t->closed > 0) {
         t->closed = 0;
+        h1server_trim(t->clients);
         origin_trim(t->origin);
         loop_timer(t->loop, timer, DELAY_MS); /* by then what this has closed is freed */
     } else {
@@ -25,9 +27,10 @@ on_timer(struct timer *timer)
 }
 
 void
-trim_init(struct trim *t, struct loop *l, struct origin *origin)
+trim_init(struct trim *t, struct loop *l, struct h1server *clients, struct origin *origin)
 {
     t->loop = l;
+    t->clients = clients;
     t->origin = origin;
     t->closed = 0;
     timer_init(&t->timer, on_timer);

@@ -1,20 +1,22 @@
 /* trim.h - gives memory back to the system after many clients have left: once they are gone and it is quiet, first what
- * idle connections to origins could do without, then the free pages of slabs and heap. */
+ * is kept at hand for requests to come, then the free pages of slabs and heap. */
 #ifndef MAIN_TRIM_H
 #define MAIN_TRIM_H
 
 #include "io/loop.h"
 
+struct h1server;
 struct origin;
 
 struct trim {
-    struct loop *loop;     /* borrowed; NULL before trim_init() */
-    struct origin *origin; /* borrowed */
-    unsigned closed;       /* clients that have left since memory was given back */
+    struct loop *loop;        /* borrowed; NULL before trim_init() */
+    struct h1server *clients; /* borrowed */
+    struct origin *origin;    /* borrowed */
+    unsigned closed;          /* clients that have left since memory was given back */
     struct timer timer;
 };
 
-void trim_init(struct trim *t, struct loop *l, struct origin *origin);
+void trim_init(struct trim *t, struct loop *l, struct h1server *clients, struct origin *origin);
 /* A client has left. */
 void trim_note(struct trim *t);
 void trim_stop(struct trim *t);

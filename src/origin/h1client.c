@@ -1,5 +1,6 @@
 #include "origin/h1client.h"
 
+#include "base/slab.h"
 #include "io/tls.h"
 #include "origin/pool.h"
 
@@ -17,7 +18,7 @@ h1client_free(void *ptr)
     struct h1client *c = ptr;
     if (c->parser != NULL)
         http1_free(c->parser);
-    mem_free(c);
+    slab_free(c, sizeof *c);
 }
 
 void
@@ -165,11 +166,11 @@ struct h1client *
 h1client_new(struct loop *l, const struct address *to, struct tls *tls, size_t max_head, const struct h1client_ops *ops,
              void *user)
 {
-    struct h1client *c = mem_zalloc(sizeof *c);
+    struct h1client *c = slab_alloc(sizeof *c);
     if (conn_connect(&c->conn, l, to, &conn_ops) != 0) {
         if (tls != NULL)
             tls_free(tls);
-        mem_free(c);
+        slab_free(c, sizeof *c);
         return NULL;
     }
     if (tls != NULL)

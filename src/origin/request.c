@@ -1,6 +1,7 @@
 #include "origin/requestbase.h"
 
 #include "base/clock.h"
+#include "base/slab.h"
 #include "io/resolver.h"
 #include "origin/testorigin.h"
 
@@ -18,7 +19,7 @@ request_free(void *ptr)
 {
     struct request *r = ptr;
     mem_free(r->addresses);
-    mem_free(r);
+    slab_free(r, sizeof *r);
 }
 
 static void
@@ -375,7 +376,7 @@ send_at_once(struct request *r)
 struct request *
 request_new(struct origin *o, const struct request_spec *spec, const struct request_ops *ops, void *user)
 {
-    struct request *r = mem_zalloc(sizeof *r);
+    struct request *r = slab_alloc(sizeof *r);
     r->origin = o;
     r->spec = spec;
     r->ops = ops;

@@ -1,6 +1,7 @@
 #include "proto/header.h"
 
 #include "base/mem.h"
+#include "base/slab.h"
 #include "proto/octet.h"
 
 struct headers_block {
@@ -9,12 +10,34 @@ struct headers_block {
     char data[];
 };
 
-enum { BLOCK = 512 };
+/* Of the sizes that nearly every request needs: these are taken from slabs, what is larger from the heap. */
+enum { BLOCK = 512, FIRST = 16 };
 
 void
 headers_init(struct headers *h)
 {
     *h = (struct headers){NULL, 0, 0, NULL};
+}
+
+static void
+array_free(struct headers *h)
+{
+    if (h->cap == FIRST)
+        slab_free(h->at, FIRST * sizeof *h->at);
+    else
+        mem_free(h->at);
+}
+
+static void
+grow(struct headers *h)
+{
+    unsigned cap = h->cap > 0 ? h->cap * 2 : FIRST;
+    struct header *at = cap == FIRST ? slab_alloc(cap * sizeof *at) : mem_alloc(cap * sizeof *at);
+    if (h->n > 0)
+        memcpy(at, h->at, h->n * sizeof *at);
+    array_free(h);
+    h->at = at;
+    h->cap = cap;
 }
 
 void
@@ -23,9 +46,12 @@ headers_clear(struct headers *h)
     while (h->blocks != NULL) {
         struct headers_block *b = h->blocks;
         h->blocks = b->next;
-        mem_free(b);
+        if (b->size == BLOCK)
+            slab_free(b, sizeof *b + BLOCK);
+        else
+            mem_free(b);
     }
-    mem_free(h->at);
+    array_free(h);
     headers_init(h);
 }
 
@@ -38,7 +64,7 @@ copy(struct headers *h, struct str s)
         return STR("");
     if (b == NULL || b->size - b->used < s.len) {
         size_t size = s.len > BLOCK ? s.len : BLOCK;
-        b = mem_alloc(sizeof *b + size);
+        b = size == BLOCK ? slab_alloc(sizeof *b + size) : mem_alloc(sizeof *b + size);
         b->used = 0;
         b->size = size;
         b->next = h->blocks;
@@ -53,10 +79,8 @@ copy(struct headers *h, struct str s)
 void
 headers_view(struct headers *h, struct str name, struct str value)
 {
-    if (h->n == h->cap) {
-        h->cap = h->cap > 0 ? h->cap * 2 : 16;
-        h->at = mem_realloc(h->at, h->cap * sizeof *h->at);
-    }
+    if (h->n == h->cap)
+        grow(h);
     h->at[h->n++] = (struct header){name, value};
 }
 

@@ -1,6 +1,6 @@
 #include "proto/http1.h"
 
-#include "base/mem.h"
+#include "base/slab.h"
 #include "proto/http1scan.h"
 
 #include <llhttp.h>
@@ -116,7 +116,7 @@ feed(struct http1 *p, struct str bytes)
 struct http1 *
 http1_new(enum http1_role role, size_t max_head)
 {
-    struct http1 *p = mem_zalloc(sizeof *p);
+    struct http1 *p = slab_alloc(sizeof *p);
     p->response = role == HTTP1_RESPONSES;
     buf_init(&p->bytes, max_head);
     headers_init(&p->head.headers);
@@ -131,7 +131,7 @@ http1_free(struct http1 *p)
         return;
     headers_clear(&p->head.headers);
     buf_clear(&p->bytes);
-    mem_free(p);
+    slab_free(p, sizeof *p);
 }
 
 void

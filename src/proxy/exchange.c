@@ -1,6 +1,7 @@
 #include "proxy/exchangebase.h"
 
 #include "base/clock.h"
+#include "base/slab.h"
 #include "proxy/answer.h"
 #include "proxy/httphold.h"
 #include "proxy/rewrite.h"
@@ -39,7 +40,7 @@ exchange_free(void *ptr)
     buf_clear(&ex->answer);
     instruct_clear(&ex->instruct);
     route_unref(ex->route);
-    mem_free(ex);
+    slab_free(ex, sizeof *ex);
 }
 
 void
@@ -381,7 +382,7 @@ on_timer(struct timer *t)
 static struct exchange *
 exchange_new(struct proxy *p, struct xchg *x, struct route *route)
 {
-    struct exchange *ex = mem_zalloc(sizeof *ex);
+    struct exchange *ex = slab_alloc(sizeof *ex);
     ex->proxy = p;
     ex->x = x;
     ex->route = route;

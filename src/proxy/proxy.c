@@ -3,12 +3,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "origin/wsoverhttp.h"
-#include "proxy/answer.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
 #include "proxy/links.h"
-#include "proxy/reqlog.h"
+#include "proxy/refusal.h"
 #include "proxy/rewrite.h"
 #include "proxy/sockjs.h"
 #include "proxy/socksession.h"
@@ -146,20 +145,8 @@ refuse_head(struct xchg *x, int status, struct str text)
     char peer[ADDRESS_TEXT_MAX];
     log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
     x->close = true;
+    x->minor = 1; /* so that it says so */
     xchg_respond_text(x, status, text);
-}
-
-/* Answer by ourselves. REQ is cleared, the reference to ROUTE (NULL: none) is given back. */
-static void
-refuse(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *route, int status, struct str text)
-{
-    struct reqlog r = {.req = req, .route = route, .x = x, .result = REQLOG_DONE, .code = status, .began = clock_now()};
-    r.size = answer_text(x, req, status, text);
-    reqlog_write(p, &r);
-    clientreq_clear(req);
-    if (route != NULL)
-        route_unref(route);
-    xchg_end(x);
 }
 
 static void
@@ -169,7 +156,7 @@ no_route(struct proxy *p, struct xchg *x, struct clientreq *req)
     buf_addf(&text, "No route for host: %.*s\n", STR_ARG(req->host));
     if (req->ws)
         x->close = true;
-    refuse(p, x, req, NULL, 502, buf_str(&text));
+    refusal_new(p, x, req, NULL, 502, buf_str(&text));
     buf_clear(&text);
 }
 
@@ -196,7 +183,7 @@ unwrap(struct proxy *p, struct xchg *x, struct clientreq *req, struct route *rou
     struct err e;
     if (!x->body_complete || jsonp_unwrap(route, req, body, &e) != JSONP_BAD)
         return 0;
-    refuse(p, x, req, route, 400, str_c(e.text));
+    refusal_new(p, x, req, route, 400, str_c(e.text));
     return -1;
 }
 
@@ -241,7 +228,7 @@ proxy_request(void *arg, struct xchg *x)
     else if (ws)
         wsopen_begin(p, x, &req, route, NULL);
     else if (!may_ask(route, &req))
-        refuse(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
+        refusal_new(p, x, &req, route, 403, STR("Client not allowed to send WebSocket events directly.\n"));
     else {
         count_request(p, x, &req, route);
         exchange_begin(p, x, &req, buf_str(&body), route);
@@ -254,10 +241,8 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
 {
     struct proxy *p = arg;
     (void)in_body;
-    if (status == 431 && str_starts(str_c(why), STR("header too large")))
+    if (status == 414 || (status == 431 && str_starts(str_c(why), STR("header too large"))))
         buf_addf(out, "Request header size exceeded limit of %d bytes.\n", p->config->client_buffer_size);
-    else if (status == 414)
-        buf_addf(out, "Request line exceeded limit of %d bytes.\n", p->config->client_buffer_size);
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
 }

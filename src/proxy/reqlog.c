@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proto/jsonwrite.h"
+#include "proxy/rewrite.h"
 
 /* What a line of JSON has at most, so that it is never cut: bytes of texts, and channels. */
 enum { URI_MAX = 4000, TEXT_MAX = 250, LASTS_MAX = 5 };
@@ -12,13 +13,22 @@ struct fields {
     struct str from, referer, route, user_agent;
 };
 
+/* From whom: the peer, and with a WebSocket whom it speaks for, if that is believed. In MEMORY or PEER. */
+static struct str
+from_of(const struct proxy *p, const struct reqlog *r, struct buf *memory, char peer[ADDRESS_TEXT_MAX])
+{
+    if (r->req->ws)
+        rewrite_client_address(p, r->req, memory);
+    return memory->len > 0 ? buf_str(memory) : xchg_peer(r->x, peer);
+}
+
 static struct fields
-fields_of(const struct proxy *p, const struct reqlog *r, char peer[ADDRESS_TEXT_MAX])
+fields_of(const struct proxy *p, const struct reqlog *r, struct buf *memory, char peer[ADDRESS_TEXT_MAX])
 {
     const struct headers *h = &r->req->headers;
     struct fields f = {.referer = headers_get(h, STR("Referer"))};
     if (p->config->log_from) {
-        f.from = xchg_peer(r->x, peer);
+        f.from = from_of(p, r, memory, peer);
         if (f.from.len == 0)
             f.from.ptr = NULL;
     }
@@ -151,16 +161,39 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
 void
 reqlog_write(struct proxy *p, const struct reqlog *r)
 {
-    struct buf b = BUF_INIT(1 << 24);
+    struct buf b = BUF_INIT(1 << 24), memory = BUF_INIT(65536);
     char peer[ADDRESS_TEXT_MAX];
     struct fields f;
     if (!log_on(LOG_INFO))
         return;
-    f = fields_of(p, r, peer);
+    f = fields_of(p, r, &memory, peer);
     if (p->config->log_json)
         put_json(&b, r, &f, p->config->log_time);
     else
         put_text(&b, r, &f, p->config->log_time);
+    log_info("%.*s", STR_ARG(buf_str(&b)));
+    buf_clear(&b);
+    buf_clear(&memory);
+}
+
+void
+reqlog_end(const struct proxy *p, const struct reqlog_end *end)
+{
+    struct buf b = BUF_INIT(1 << 24);
+    uint64_t ms = clock_now() - end->began;
+    if (!p->config->log_json) {
+        buf_addf(&b, "GET %.*s -> %.*s%s closed=%d", STR_ARG(end->uri), STR_ARG(end->target),
+                 end->over_http ? "[http]" : "", end->code);
+        put_seconds(&b, " duration=", ms);
+    } else {
+        buf_addc(&b, '{');
+        put_member(&b, "method", STR("GET"), TEXT_MAX);
+        put_member(&b, "uri", end->uri, URI_MAX);
+        put_member(&b, "target", end->target, TEXT_MAX);
+        buf_addf(&b, ", \"closed\": %d", end->code);
+        put_seconds(&b, ", \"duration\": ", ms);
+        buf_addc(&b, '}');
+    }
     log_info("%.*s", STR_ARG(buf_str(&b)));
     buf_clear(&b);
 }

@@ -25,4 +25,14 @@ struct reqlog {
 
 void reqlog_write(struct proxy *p, const struct reqlog *r);
 
+/* The end of a WebSocket, whose beginning reqlog_write() told of. */
+struct reqlog_end {
+    struct str uri, target; /* as at the beginning */
+    bool over_http;
+    int code;       /* of the close frame */
+    uint64_t began; /* ms of the monotonic clock */
+};
+
+void reqlog_end(const struct proxy *p, const struct reqlog_end *end);
+
 #endif

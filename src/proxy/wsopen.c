@@ -80,6 +80,7 @@ wsopen_refuse(struct xchg *x, struct clientreq *req)
         headers_view(&h, STR("Sec-WebSocket-Version"), STR("13"));
     clientreq_clear(req);
     x->close = true;
+    x->minor = 1; /* so that it says so */
     xchg_respond(x, status, http_reason(status), &h, str_of(invalid, sizeof invalid - 1));
     headers_clear(&h);
     return true;
@@ -265,7 +266,8 @@ group_of(const struct route *route)
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
-    struct buf prefix = BUF_INIT(UINT16_MAX), uri = BUF_INIT(1 << 20), address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
+    struct buf prefix = BUF_INIT(UINT16_MAX), uri = BUF_INIT(1 << 20), asked = BUF_INIT(1 << 20);
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
     const struct wsopen_session_ops *session = o->sockjs.ops;
     struct ws *conn = NULL;
     struct wsproxy_begin b = {.origin = origin,
@@ -280,7 +282,10 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     rewrite_client_address(o->proxy, &o->req, &address);
     b.address = buf_str(&address);
     put_origin_uri(o, &uri);
+    clientreq_put_uri(&o->req, &asked);
     b.uri = buf_str(&uri);
+    b.asked = buf_str(&asked);
+    b.over_http = o->overhttp != NULL;
     o->sockjs.ops = NULL;
     if (session != NULL)
         b.client = session->on_open(o->sockjs.session);
@@ -302,6 +307,7 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     buf_clear(&prefix);
     buf_clear(&uri);
     buf_clear(&address);
+    buf_clear(&asked);
 }
 
 /* the origin answers with something else, which the client gets */

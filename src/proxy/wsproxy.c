@@ -1,7 +1,9 @@
 #include "proxy/wsproxy.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "proxy/reqlog.h"
 #include "proxy/wshold.h"
 #include "proxy/wssort.h"
 
@@ -13,17 +15,49 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
     stats_add(w->owner.proxy->stats, w->owner.group, what, n);
 }
 
-static struct str
-uri_of(const struct wsproxy *w)
+/* what comes behind it */
+
+/* What the log line at its end says. */
+struct wsend {
+    uint64_t began;     /* ms of the monotonic clock */
+    uint32_t asked_len; /* 0: as the origin has it */
+    uint16_t closed;    /* the code of the first close frame, 0 before */
+    uint8_t target_len;
+    bool over_http;
+};
+
+/* NULL: its end is not logged. */
+static struct wsend *
+end_of(const struct wsproxy *w)
 {
-    return str_of(w->text + w->prefix_len, w->uri_len);
+    return w->logged ? (struct wsend *)(uintptr_t)(w + 1) : NULL;
 }
 
-/* The text begins in what would be padding. */
-static size_t
-size_with(size_t text)
+/* Without a struct wsend it begins in what would be padding. */
+static char *
+text_of(struct wsproxy *w)
 {
-    return offsetof(struct wsproxy, text) + text;
+    return w->logged ? (char *)(end_of(w) + 1) : w->text;
+}
+
+static struct str
+prefix_of(struct wsproxy *w)
+{
+    return str_of(text_of(w), w->prefix_len);
+}
+
+static struct str
+uri_of(struct wsproxy *w)
+{
+    return str_of(text_of(w) + w->prefix_len, w->uri_len);
+}
+
+static size_t
+size_of(struct wsproxy *w)
+{
+    const struct wsend *end = end_of(w);
+    size_t size = (size_t)(text_of(w) - (char *)w) + w->prefix_len + w->uri_len;
+    return end != NULL ? size + end->asked_len + end->target_len : size;
 }
 
 /* ending */
@@ -34,7 +68,32 @@ wsproxy_free(void *ptr)
     struct wsproxy *w = ptr;
     if (w->sort != NULL)
         wssort_free(w->sort);
-    slab_free(w, size_with(w->prefix_len + w->uri_len));
+    slab_free(w, size_of(w));
+}
+
+/* The first close frame counts, be it a peer's or what we were told to send. */
+static void
+note_close(struct wsproxy *w, int code)
+{
+    struct wsend *end = end_of(w);
+    if (end != NULL && end->closed == 0)
+        end->closed = (uint16_t)code;
+}
+
+static void
+log_end(struct wsproxy *w)
+{
+    const struct wsend *end = end_of(w);
+    const char *behind = uri_of(w).ptr + w->uri_len;
+    struct reqlog_end e;
+    if (end == NULL)
+        return;
+    e = (struct reqlog_end){.uri = end->asked_len > 0 ? str_of(behind, end->asked_len) : uri_of(w),
+                            .target = str_of(behind + end->asked_len, end->target_len),
+                            .over_http = end->over_http,
+                            .code = end->closed != 0 ? end->closed : WSFRAME_ABNORMAL,
+                            .began = end->began};
+    reqlog_end(w->owner.proxy, &e);
 }
 
 static void
@@ -54,6 +113,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
         return;
     w->over = true;
     table_remove(&w->owner.proxy->websockets, &w->in_proxy);
+    log_end(w);
     stats_conn_end(w->owner.proxy->stats, w->owner.group, &w->owner.live, why);
     if (w->hold != NULL)
         wshold_close(w->hold);
@@ -66,6 +126,7 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
 void
 wsproxy_shutdown(struct wsproxy *w)
 {
+    note_close(w, WSFRAME_GOING_AWAY);
     finish(w, WSFRAME_GOING_AWAY, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_SHUTDOWN);
 }
 
@@ -127,6 +188,7 @@ static void
 on_client_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) { /* the answer to the origin's */
         w->client = NULL;
         close_side(&w->origin, code, reason);
@@ -186,7 +248,7 @@ on_origin_message(struct ws *ws, const struct ws_piece *p)
         return;
     }
     if (w->sort == NULL)
-        w->sort = wssort_new(str_of(w->text, w->prefix_len));
+        w->sort = wssort_new(prefix_of(w));
     r = wssort_next(w->sort, p, &out);
     if (r == WSSORT_CONTENT)
         to_client(w, &out);
@@ -213,6 +275,7 @@ static void
 on_origin_close(struct ws *ws, int code, struct str reason)
 {
     struct wsproxy *w = ws->user;
+    note_close(w, code);
     if (ws->close_sent) /* the answer to the client's */
         w->origin = NULL;
     close_side(&w->client, code, reason);
@@ -251,6 +314,7 @@ of_owner(const struct wshold_owner *o)
 static void
 on_hold_close(struct wshold_owner *o, int code, struct str reason, enum stats_counter why)
 {
+    note_close(of_owner(o), code);
     finish(of_owner(o), code, WSFRAME_NO_CODE, reason, why);
 }
 
@@ -333,10 +397,45 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
+static size_t
+put(char *to, struct str text)
+{
+    if (text.len > 0)
+        memcpy(to, text.ptr, text.len);
+    return text.len;
+}
+
+static struct wsproxy *
+wsproxy_alloc(const struct wsproxy_begin *b)
+{
+    struct str asked = str_eq(b->asked, b->uri) ? STR("") : b->asked;
+    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
+    size_t text = b->prefix.len + b->uri.len;
+    bool logged = log_on(LOG_INFO);
+    struct wsproxy *w = slab_alloc(logged ? sizeof *w + sizeof(struct wsend) + text + asked.len + target.len
+                                          : offsetof(struct wsproxy, text) + text);
+    char *to;
+    w->logged = logged;
+    w->prefix_len = (uint16_t)b->prefix.len;
+    w->uri_len = (uint32_t)b->uri.len;
+    to = text_of(w);
+    to += put(to, b->prefix);
+    to += put(to, b->uri);
+    if (logged) {
+        *end_of(w) = (struct wsend){.began = clock_now(),
+                                    .asked_len = (uint32_t)asked.len,
+                                    .target_len = (uint8_t)target.len,
+                                    .over_http = b->over_http};
+        to += put(to, asked);
+        put(to, target);
+    }
+    return w;
+}
+
 void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
-    struct wsproxy *w = slab_alloc(size_with(b->prefix.len + b->uri.len));
+    struct wsproxy *w = wsproxy_alloc(b);
     w->owner = (struct wshold_owner){.proxy = p, .ops = &wshold_ops, .group = (uint16_t)b->group};
     w->client = b->client;
     w->origin = b->origin;
@@ -345,11 +444,6 @@ wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
     else
         uuid_make(w->id);
     w->grip = b->prefix.ptr != NULL;
-    w->prefix_len = (uint16_t)b->prefix.len;
-    w->uri_len = (uint32_t)b->uri.len;
-    if (w->prefix_len > 0)
-        memcpy(w->text, b->prefix.ptr, b->prefix.len);
-    memcpy(w->text + w->prefix_len, b->uri.ptr, b->uri.len);
     table_add(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);

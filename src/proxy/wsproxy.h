@@ -26,7 +26,10 @@ struct wsproxy {
     bool grip : 1; /* GRIP mode */
     bool amid : 1; /* a message of the client has come in part */
     bool over : 1;
-    char text[]; /* the prefix of content messages; the URI as sent to the origin, for the log */
+    bool logged : 1; /* its end will be */
+    /* The prefix of content messages; the URI as sent to the origin, for the log. Where the end is logged what that
+     * needs comes before, see wsproxy.c, and behind: the URI as asked for, where it is another, and the target. */
+    char text[];
 };
 
 struct wsproxy_begin {
@@ -35,7 +38,8 @@ struct wsproxy_begin {
     const struct target *target;    /* in the route's snapshot */
     struct str prefix;              /* of content messages; ptr NULL: no GRIP mode */
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
-    struct str uri;
+    struct str uri, asked;          /* as the origin has it, and the client */
+    bool over_http;
     unsigned group;     /* of stats, like the rest */
     bool secure;        /* the client's connection has TLS */
     struct str address; /* of the client, where that is not its peer's; ptr NULL: it is */

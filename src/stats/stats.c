@@ -98,10 +98,18 @@ stats_pass_seconds(struct stats_parts *p)
     }
 }
 
+/* Only for what is told to somebody: the seconds themselves are passed whenever a figure is changed or asked for. */
+static bool
+needs_tick(const struct stats_parts *p)
+{
+    return (p->connections > 0 && emit_wanted(p->emit, EMIT_CONN)) ||
+           (p->subs.n > 0 && emit_wanted(p->emit, EMIT_SUB)) || p->subs_on;
+}
+
 void
 stats_want_tick(struct stats_parts *p)
 {
-    if (!timer_is_set(&p->tick))
+    if (!timer_is_set(&p->tick) && needs_tick(p))
         loop_timer(p->loop, &p->tick, 1000 - clock_now() % 1000);
 }
 
@@ -112,8 +120,7 @@ on_tick(struct timer *t)
     stats_pass_seconds(p);
     conns_tick(p);
     subs_tick(p);
-    if (p->connections > 0 || p->subs.n > 0)
-        stats_want_tick(p);
+    stats_want_tick(p);
 }
 
 /* beginning and end */
@@ -123,6 +130,7 @@ on_wanted(void *arg, enum emit_type type)
 {
     if (type == EMIT_SUB)
         subs_wanted(arg);
+    stats_want_tick(arg);
 }
 
 struct stats *

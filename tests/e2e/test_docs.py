@@ -3,10 +3,14 @@
 A fenced block takes part when words follow its language:
 
     sh run            runs to its end with status 0
-    sh start [NAME]   starts in the background; with port=N, waits until something listens there
+    sh start [NAME]   starts in the background; with port=N, waits until something listens there; with
+                      socket=NAME, until that is there
     text output       what the last `run` has printed
     text heard [NAME] what the one started (last, or as NAME) prints next
     LANGUAGE file NAME    is written to that file
+    routes check      lines of a routes file, at which `pushpind --check` has nothing to say; with `file NAME`, too
+    routes warned     lines with errors
+    text warnings     what is said of the last `warned`
     ... always        belongs to the beginning of each later section of its document too
 
 In what is shown, a line "..." stands for any number of lines. Each section with such blocks is one test, in a folder
@@ -17,7 +21,9 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -33,11 +39,12 @@ MAKE = '#!/bin/sh\n[ "$*" = run ] && exec tests/tools/run.sh build/pushpind conf
 
 class Block:
     def __init__(self, info, text, line):
-        words = info.split()[1:]
+        self.language, *words = info.split()
         self.verb, self.text, self.line = words[0], text, line
         self.always = "always" in words
         self.port = next((int(w[5:]) for w in words if w.startswith("port=")), None)
-        self.name = next((w for w in words[1:] if w != "always" and not w.startswith("port=")), None)
+        self.socket = next((w[7:] for w in words if w.startswith("socket=")), None)
+        self.name = next((w for w in words[1:] if w != "always" and "=" not in w), None)
 
 
 def sections(path):
@@ -118,6 +125,27 @@ class Reader:
     def file(self, b):
         (self.folder / b.name).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / b.name).write_text(b.text)
+        if b.language == "routes":
+            self.check(b)
+
+    def said_of(self, b):
+        """What --check says of the lines, and its status."""
+        (self.folder / "check.routes").write_text(b.text)
+        (self.folder / "check.conf").write_text("[proxy]\nroutesfile=check.routes\n")
+        r = subprocess.run(self.argv("build/pushpind --config check.conf --check"), cwd=self.folder, env=self.environment(),
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT)
+        said = re.findall(r"^\[(?:WARN|ERR)\] \S+ \S+ check\.(.*\n)", r.stdout, re.M)
+        assert "routes loaded with" in r.stdout and r.stdout.count("[WARN]") + r.stdout.count("[ERR]") == len(said), r.stdout
+        return "".join(said), r.returncode
+
+    def check(self, b):
+        assert self.said_of(b) == ("", 0), "line %d" % b.line
+
+    def warned(self, b):
+        self.warnings, _ = self.said_of(b)
+
+    def warnings_are(self, b):
+        assert self.warnings == b.text, "line %d" % b.line
 
     def run(self, b):
         r = subprocess.run(self.argv("set -e\n" + b.text), cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL,
@@ -136,6 +164,10 @@ class Reader:
         if b.port is not None:
             probe = self.argv("exec 3<>/dev/tcp/localhost/%d" % b.port)
             self.wait(lambda: subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0, lambda: "no port %d" % b.port)
+            if "build/pushpind" in b.text:  # its clients' ports are the last that it opens
+                self.wait(lambda: re.search(r"^(\[INFO\] \S+ \S+ )?started$", self.printed(p), re.M), lambda: "not started")
+        elif b.socket is not None:
+            self.wait(lambda: listens(self.folder / b.socket), lambda: "no socket %s" % b.socket)
         elif b.text.startswith("curl"):
             self.wait(lambda: self.subscriptions() > before, lambda: "not subscribed: " + b.text)
 
@@ -149,6 +181,11 @@ class Reader:
         p.seen += matches(b.text, self.printed(p)[p.seen:])
 
 
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
+
+
 def matches(shown, text):
     """How much of the text the shown lines take up; None: it is not what they show."""
     pattern = "".join(r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\r?\n" for line in shown.splitlines())
@@ -156,16 +193,25 @@ def matches(shown, text):
     return min(m.end(), len(text)) if m else None
 
 
-VERBS = {"file": Reader.file, "run": Reader.run, "start": Reader.start, "output": Reader.output_is, "heard": Reader.heard}
+VERBS = {"file": Reader.file, "run": Reader.run, "start": Reader.start, "output": Reader.output_is, "heard": Reader.heard,
+         "check": Reader.check, "warned": Reader.warned, "warnings": Reader.warnings_are}
 SECTIONS = [(path, title, blocks) for path in DOCUMENTS for title, blocks in sections(path)]
+
+
+@pytest.fixture
+def folder():
+    """With a short name: those of Unix sockets have little room."""
+    path = tempfile.mkdtemp(prefix="docs-")
+    yield pathlib.Path(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.mark.skipif(not can_be_alone(), reason="cannot make a network namespace")
 @pytest.mark.parametrize("path,title,blocks", SECTIONS, ids=["%s: %s" % (s[0].name, s[1]) for s in SECTIONS])
-def test_what_a_document_says_to_type(path, title, blocks, target, tmp_path):
+def test_what_a_document_says_to_type(path, title, blocks, target, folder):
     if any(re.search(r"^node ", b.text, re.M) for b in blocks) and not shutil.which("node", path=PYTHON_FIRST):
         pytest.skip("node is not installed")
-    reader = Reader(tmp_path, os.path.dirname(target.binary))
+    reader = Reader(folder, os.path.dirname(target.binary))
     try:
         for b in blocks:
             VERBS[b.verb](reader, b)
@@ -175,7 +221,13 @@ def test_what_a_document_says_to_type(path, title, blocks, target, tmp_path):
 
 def test_documents_have_what_is_to_be_run():
     names = {path.name for path, _, _ in SECTIONS}
-    assert {"README.md", "grip.md", "publishing.md"} <= names
+    assert {"README.md", "grip.md", "publishing.md", "routes.md", "deployment.md"} <= names
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_routes_that_are_shown_are_tried(path):
+    for info in re.findall(r"^```(routes.*)$", path.read_text(), re.M):
+        assert re.match(r"routes (check|warned|file) ?", info), info
 
 
 def anchors(path):
@@ -226,6 +278,26 @@ def test_manual_pages_name_every_option_key_and_property(target):
         missing = [n for n in names if not re.search(r"^\.It .*\b%s\b" % re.escape(n), text, re.M)
                    and not re.search(r"^\.It .*\b%s\b" % re.escape(n.replace("\\-", "-")), text, re.M)]
         assert missing == [], page
+
+
+def test_routes_document_has_an_example_of_every_property():
+    table = (TOP / "src" / "conf" / "routeline.c").read_text()
+    properties = set(re.findall(r"\b(?:CALL|TEXT|FLAG)\(\"(\w+)\"", table)) - {"ipc_file_mode"}  # it has no effect
+    text = (TOP / "docs" / "routes.md").read_text()
+    shown = "".join(re.findall(r"^```routes (?:check|file).*?\n(.*?)^```", text, re.M | re.S))
+    shown = re.sub(r"(?m)(^|\s)#.*", "", shown)
+    assert len(properties) > 30
+    assert {p for p in properties if not re.search(r',"?%s\b' % p, shown)} == set()
+    listed = text.partition("## All properties")[2]
+    assert {p for p in properties if not re.search(r"`%s\b" % p, listed)} == set()
+
+
+def test_migrating_document_names_every_key_that_has_no_effect():
+    table = (TOP / "src" / "conf" / "configkeys.c").read_text()
+    old = set(re.findall(r"^    OLD\(\"\w+\", \"(\w+)\"\)", table, re.M))
+    section = (TOP / "docs" / "migrating-from-pushpin.md").read_text().partition("## Keys without effect")[2].partition("\n## ")[0]
+    assert len(old) > 50
+    assert {k for k in old if not re.search(r"`%s`" % k.replace("condure_", "connmgr_"), section)} == set()
 
 
 def test_manual_page_has_the_keys_of_the_document():

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import HOST, TIMEOUT, Reply, free_port, hold, item, port_open, unique, wait_for
+from harness import HOST, TIMEOUT, Reply, fetch, free_port, hold, item, port_open, unique, wait_for
 
 CONFIG = """[global]
 rundir=run
@@ -114,10 +114,16 @@ def test_help_names_every_option(pushpind, option):
 
 @pytest.mark.parametrize("args,text", [
     (["--bad"], "Unknown option 'bad'."),
+    (["--bad=1"], "Unknown option 'bad'."),
+    (["-x"], "Unknown option 'x'."),
+    (["--check=1"], "Unexpected value after '--check'."),
+    (["--config"], "Missing value after '--config'."),
     (["--port=0"], "port must be greater than or equal to 1"),
     (["--port", "x"], "port must be greater than or equal to 1"),
     (["--id=-1"], "id must be greater than or equal to 0"),
     (["--id=99999"], "id must be less than or equal to 6553"),
+    (["--port", "[::1]"], "port must be greater than or equal to 1"),
+    (["--loglevel=x"], "log level must be greater than or equal to 0"),
     (["--loglevel=-1"], "log level must be greater than or equal to 0"),
     (["--loglevel=2,"], "log level component cannot be empty"),
     (["--loglevel=2,:1"], "log level component name cannot be empty"),
@@ -134,7 +140,99 @@ def test_argument_that_is_no_option_is_ignored_with_a_warning(pushpind, config):
     assert (r.returncode, r.stderr) == (0, "warning: argument 'somewhere' is ignored\n")
 
 
+@pytest.fixture
+def running(target, tmp_path):
+    """running(ARGUMENT...): starts it and waits for its port; its process, and what it says so far."""
+    started = []
+
+    def run(port, *args):
+        with open(tmp_path / "out", "w") as out:
+            p = subprocess.Popen([target.binary] + list(args), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        started.append(p)
+        wait_for(lambda: port_open(port) or p.poll() is not None, 10, "pushpind to listen")
+        assert p.poll() is None, (tmp_path / "out").read_text()
+        return lambda: (tmp_path / "out").read_text()
+    yield run
+    for p in started:
+        p.terminate()
+        assert p.wait(5) == 0
+
+
+@pytest.mark.parametrize("path", ["config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf"])
+def test_configuration_is_found(running, config, tmp_path, ports, path):
+    text = CONFIG.format(**ports).replace("routesfile=routes", "routesfile=%s/routes" % tmp_path)
+    os.replace(config(text), tmp_path / "found")
+    for later in ("examples/config/pushpin.conf", "pushpin.conf", path):
+        os.makedirs((tmp_path / later).parent, exist_ok=True)
+        (tmp_path / later).write_text("[runner]\nhttp_port=nonsense\n")
+        if later == path:
+            break
+    os.replace(tmp_path / "found", tmp_path / path)
+    out = running(ports["http"], "--loglevel=2")
+    wait_for(lambda: re.search(r"^\[INFO\] \S+ \S+ using config: (\S*/)?%s$" % path, out(), re.M), what="the line of the log")
+
+
+def test_id_moves_ports_and_names(running, config, ports, tmp_path):
+    moved = {name: port - (30 if name != "http" else 0) for name, port in ports.items()}
+    text = CONFIG.format(**moved).replace("rundir=run", "rundir=run\nport_offset=500").replace("stats_spec=", "stats_spec=ipc://{rundir}/{ipc_prefix}stats")
+    out = running(ports["http"], "--config", config(text), "--id=3")
+    wait_for(lambda: all(port_open(p) for p in ports.values()), what="its ports")
+    assert (tmp_path / "run" / "p3-stats").exists()
+    assert "http control server: 127.0.0.1:%d\n" % ports["control"] in out()
+
+
+@pytest.mark.parametrize("form", ["%d", "127.0.0.1:%d"])
+def test_port_replaces_all_listeners(running, config, ports, form):
+    port = free_port()
+    running(port, "-config", config(), "-port", form % port)
+    assert not port_open(ports["http"])
+
+
+def test_routes_of_the_command_line(running, config, ports):
+    out = running(ports["http"], "--config", config(routes="* localhost:1\n"), "--route", "* test # comment", "--route=bad,proto=x test", "--route", "* test")
+    assert fetch(ports["http"], "GET", "/").status == 200
+    assert re.search(r"^\[WARN\] \S+ \S+ <route>:1: proto must be set to 'http' or 'ws'$", out(), re.M)
+    assert re.search(r"^\[WARN\] \S+ \S+ <route>:1 skipping duplicate condition$", out(), re.M)
+    assert "routes loaded" not in out()
+
+
+@pytest.mark.parametrize("level,shown", [("0", ""), ("1,proxy:3", "DEBUG"), ("2,handler:1", "INFO")])
+def test_level_of_the_log(running, config, ports, level, shown):
+    out = running(ports["http"], "--config", config(), "--loglevel", level)
+    if shown == "":
+        assert out() == ""
+    else:
+        wait_for(lambda: "[%s] " % shown in out(), what="the log")
+
+
 # what refuses a start
+
+@pytest.mark.skipif(os.path.exists("/etc/pushpin/pushpin.conf"), reason="here is a configuration file")
+def test_nothing_to_serve(pushpind):
+    r = pushpind("--port=1")
+    assert r.returncode == 1
+    assert re.fullmatch(r"\[ERR\] \S+ \S+ no configuration file found\. Tried: (\S*/)?config/pushpin\.conf (\S*/)?pushpin\.conf "
+                        r"(\S*/)?examples/config/pushpin\.conf \S+/pushpin\.conf\n", r.stdout), r.stdout
+
+
+def test_log_file_that_cannot_be_opened(pushpind, config):
+    r = pushpind("--config", config(), "--logfile", "no/such/file")
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] \S+ \S+ failed to open log file: no/such/file", r.stdout, re.M), r.stdout
+
+
+def test_run_directory_that_cannot_be_made(pushpind, config, ports, tmp_path):
+    (tmp_path / "file").write_text("")
+    r = pushpind("--config", config(CONFIG.format(**ports).replace("rundir=run", "rundir=file/x")))
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] \S+ \S+ failed to create directory: file/x", r.stdout, re.M), r.stdout
+
+
+def test_no_listener_at_all(pushpind, config):
+    r = pushpind("--config", config("[runner]\nhttp_port=\n"))
+    assert r.returncode == 1
+    assert re.search(r"^\[ERR\] \S+ \S+ no server ports configured$", r.stdout, re.M), r.stdout
+
 
 def test_configuration_that_is_not_there(pushpind):
     r = pushpind("--config=nowhere.conf")

@@ -1,9 +1,9 @@
 #!/bin/bash
 # check.sh TARGET...: makes each target, whatever comes of the others, and adds up what they say has passed and failed.
-# A target that says nothing countable counts as one test. The last line is the sum.
+# A target that says nothing countable counts as one test. What failed is told once more at the end. The last line is the sum.
 set -u
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 passed=0 failed=0 skipped=0
 broken=()
 
@@ -25,10 +25,14 @@ for target; do
     elif [ $((p + s)) -eq 0 ]; then
         p=1
     fi
+    if [ "$rc" -ne 0 ] || grep -q '^PASSED ONLY' "$log"; then
+        { echo "-- $target"; grep -E '^(FAILED|ERROR|PASSED ONLY|E  |.*(error|Error|FAIL))' "$log" | cut -c1-300 | tail -n 40; } >>"$failures"
+    fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     echo "== $target: $((SECONDS - began)) s"
 done
 echo
+cat "$failures"
 [ ${#broken[@]} -eq 0 ] || echo "these failed: ${broken[*]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ ${#broken[@]} -eq 0 ] && [ $failed -eq 0 ]

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct config_options no_options = {NULL, NULL, NULL, -1};
+static const struct config_options no_options = {.id = -1};
 static struct err e;
 static char log_path[] = "/tmp/test_config_XXXXXX";
 
@@ -314,8 +314,8 @@ TEST(errors_name_file_line_key_and_what_would_be_right)
         {"[runner]\nlocal_ports=/a?mode=9\n", "dir/p.conf:2: local_ports: '9' is not octal permissions such as 660"},
         {"[runner]\nlocal_ports=/a?mod=9\n",
          "dir/p.conf:2: local_ports: 'mod=9' is none of mode=OCTAL, user=USER and group=GROUP"},
-        {"[runner]\nclient_buffer_size=1023\n",
-         "dir/p.conf:2: client_buffer_size: '1023' is not an integer from 1024 to 1048576"},
+        {"[runner]\nclient_buffer_size=255\n",
+         "dir/p.conf:2: client_buffer_size: '255' is not an integer from 256 to 1048576"},
         {"[handler]\nmessage_wait=soon\n", "dir/p.conf:2: message_wait: 'soon' is not an integer"},
         {"[handler]\nmessage_wait=5 s\n", "dir/p.conf:2: message_wait: '5 s' is not an integer"},
         {"[handler]\nconnection_subscription_max=-1\n",
@@ -379,7 +379,7 @@ TEST(legacy_rundir_counts_with_a_warning)
 
 TEST(options_win_over_the_file)
 {
-    const struct config_options o = {NULL, "0,proxy:1", "[::1]:99", 7};
+    const struct config_options o = {.log_level = "0,proxy:1", .port = "[::1]:99", .id = 7};
     struct config *c = parse_as("/etc/x/p.conf",
                                 "[global]\nport_offset=1\nipc_prefix=q-\n[runner]\nhttp_port=80\nhttps_ports=443\n"
                                 "log_level=3\n[proxy]\nroutesfile=other/routes\n",
@@ -410,7 +410,7 @@ TEST(bad_options_are_refused_in_the_words_of_pushpin)
         {NULL, "abc", "port must be greater than or equal to 1"},
     };
     for (size_t i = 0; i < countof(rows); i++) {
-        struct config_options o = {NULL, rows[i].level, rows[i].port, -1};
+        struct config_options o = {.log_level = rows[i].level, .port = rows[i].port, .id = -1};
         CHECK_INT(config_options_check(&o, &e), -1);
         CHECK_STR(str_c(e.text), rows[i].want);
         CHECK(config_load(&o, &e) == NULL);
@@ -424,6 +424,23 @@ write_file(const char *path, const char *text)
     FILE *f = fopen(path, "w");
     fputs(text, f);
     fclose(f);
+}
+
+TEST(without_a_file_there_are_the_defaults_unless_one_is_needed)
+{
+    char dir[] = "/tmp/test_config_dir_XXXXXX", back[4096];
+    struct config *c;
+    if (access("/etc/pushpin/pushpin.conf", F_OK) == 0)
+        return; /* here is one */
+    CHECK(mkdtemp(dir) != NULL && getcwd(back, sizeof back) != NULL);
+    CHECK_INT(chdir(dir), 0);
+    c = config_load(&no_options, &e);
+    CHECK(c != NULL);
+    config_free(c);
+    CHECK(config_load(&(struct config_options){.id = -1, .needs_file = true}, &e) == NULL);
+    CHECK_STR(str_c(e.text), "no configuration file found. Tried: config/pushpin.conf pushpin.conf "
+                             "examples/config/pushpin.conf /etc/pushpin/pushpin.conf");
+    CHECK_INT(chdir(back) | rmdir(dir), 0);
 }
 
 TEST(file_is_found_and_its_include_fills_gaps)
@@ -593,6 +610,7 @@ main(void)
         cmocka_unit_test(legacy_rundir_counts_with_a_warning),
         cmocka_unit_test(options_win_over_the_file),
         cmocka_unit_test(bad_options_are_refused_in_the_words_of_pushpin),
+        cmocka_unit_test(without_a_file_there_are_the_defaults_unless_one_is_needed),
         cmocka_unit_test(file_is_found_and_its_include_fills_gaps),
         cmocka_unit_test(shipped_file_is_what_the_table_says),
         cmocka_unit_test(document_lists_the_keys_of_the_table),

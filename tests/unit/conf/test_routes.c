@@ -229,8 +229,8 @@ TEST(targets_are_read)
 {
     struct routes *r;
     struct route *route =
-        load_one("h a:1,ssl,insecure,host=b,trust_connect_host,untrusted,over_http,one_event,sub=c1,sub=\"c 2\" "
-                 "[::1]:2,ssl=no unix:/run/x,ssl=yes test\n",
+        load_one("h a:1,host=b:443,ssl,insecure,trust_connect_host,untrusted,over_http,one_event,sub=c1,sub=\"c 2\" "
+                 "[::1]:2,ssl=no,host=b:80 unix:/run/x,ssl=yes,host=b:80 test\n",
                  &r);
     const struct target *t = route->targets;
     CHECK_INT(route->n_targets, 4);
@@ -245,6 +245,8 @@ TEST(targets_are_read)
     CHECK_STR(str_c(t[1].text), "[::1]:2");
     CHECK_STR(str_c(t[1].host), "::1");
     CHECK(!t[1].ssl && t[2].ssl);
+    CHECK_STR(str_c(t[1].as_host), "b"); /* without the default port */
+    CHECK_STR(str_c(t[2].as_host), "b:80");
     CHECK_INT(t[2].kind, TARGET_UNIX);
     CHECK_STR(str_c(t[2].path), "/run/x");
     CHECK_INT(t[3].kind, TARGET_TEST);
@@ -351,6 +353,7 @@ TEST(ids_select_a_rule_whatever_its_conditions)
     CHECK_STR(str_c(ask_id(r, "auto,http,ssl,/p")), "a:6");
     CHECK_STR(str_c(ask_id(r, "auto,*,no-ssl,*")), "a:7");
     CHECK_STR(str_c(ask_id(r, "*,*,*,*")), "a:8");
+    CHECK_STR(str_c(ask_id(r, "*,*,*,/nothing")), "a:10");
     CHECK_STR(str_c(ask_id(r, "nope")), "");
     CHECK_STR(str_c(ask_id(r, "")), "a:8");
     CHECK_STR(str_c(ask(r, "/")), "a:8");

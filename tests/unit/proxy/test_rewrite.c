@@ -33,7 +33,7 @@ struct row {
 static void
 check(const struct row *row)
 {
-    const struct config_options options = {NULL, NULL, NULL, -1};
+    const struct config_options options = {.id = -1};
     char text[1000];
     struct proxy p = {0};
     struct route route = {.no_grip = true, .orig_headers = row->orig_headers};
