@@ -72,8 +72,8 @@ wsanswer_opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
     struct wsevent e;
     struct str rest = body;
     struct wsoverhttp_more *m = w->more;
-    wsterms_read(&m->terms, &head->headers, w->route->targets[0].text);
-    if (body.len == 0 && m->terms.keep_alive > 0) {
+    wsoverhttp_read_terms(w, &head->headers);
+    if (body.len == 0 && wsoverhttp_keep_alive(w) > 0) {
         if (w->left)
             wsoverhttp_end(w);
         else
@@ -120,13 +120,14 @@ wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bo
         return;
     }
     m->retries = 0;
-    wsterms_read(&m->terms, &head->headers, w->route->targets[0].text);
+    wsoverhttp_read_terms(w, &head->headers);
     if (!w->left)
         give_all(w, body); /* still ASKING */
     if (w->state != WOH_ASKING)
         return;
     w->state = WOH_IDLE;
-    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&m->queue) && m->terms.keep_alive == 0 && !w->left) {
+    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&m->queue) && wsoverhttp_keep_alive(w) == 0 &&
+        !w->left) {
         wsoverhttp_fail(w, "CLOSE was not answered");
         return;
     }

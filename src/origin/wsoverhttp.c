@@ -4,7 +4,8 @@
 
 enum { MESSAGE_MAX = 200000 }; /* bytes of a client's message */
 
-static void on_timer(struct timer *t);
+static void on_retry(struct timer *t);
+static void on_keep_alive(struct timer *t);
 
 static struct wsoverhttp *
 of_ws(const struct ws *w)
@@ -24,8 +25,7 @@ wsoverhttp_more(struct wsoverhttp *w)
     m->owner = w;
     wsqueue_init(&m->queue);
     buf_init(&m->partial, MESSAGE_MAX);
-    wsterms_init(&m->terms);
-    timer_init(&m->timer, on_timer);
+    timer_init(&m->retry, on_retry);
     return m;
 }
 
@@ -36,10 +36,9 @@ drop_more(struct wsoverhttp *w)
     if (m == NULL)
         return;
     w->more = NULL;
-    loop_timer_stop(w->set->loop, &m->timer);
+    loop_timer_stop(w->set->loop, &m->retry);
     wsqueue_clear(&m->queue);
     buf_clear(&m->partial);
-    wsterms_clear(&m->terms);
     mem_free(m);
 }
 
@@ -48,8 +47,48 @@ wsoverhttp_settle(struct wsoverhttp *w)
 {
     const struct wsoverhttp_more *m = w->more;
     if (m != NULL && w->state == WOH_IDLE && m->now == NULL && wsqueue_empty(&m->queue) && m->partial.len == 0 &&
-        !timer_is_set(&m->timer) && m->terms.meta.n == 0 && !list_in(&m->apart))
+        !list_in(&m->apart))
         drop_more(w);
+}
+
+/* what the origin has set */
+
+static void
+drop_kept(struct wsoverhttp *w)
+{
+    struct wsoverhttp_kept *k = w->kept;
+    if (k == NULL)
+        return;
+    w->kept = NULL;
+    loop_timer_stop(w->set->loop, &k->timer);
+    wsterms_clear(&k->terms);
+    mem_free(k);
+}
+
+void
+wsoverhttp_read_terms(struct wsoverhttp *w, const struct headers *h)
+{
+    struct wsoverhttp_kept *k = w->kept;
+    struct wsterms terms;
+    wsterms_init(&terms);
+    wsterms_read(k != NULL ? &k->terms : &terms, h, w->route->targets[0].text);
+    if (k != NULL && wsterms_empty(&k->terms)) {
+        drop_kept(w);
+    } else if (k == NULL && !wsterms_empty(&terms)) {
+        k = w->kept = mem_zalloc(sizeof *k);
+        k->owner = w;
+        k->terms = terms;
+        timer_init(&k->timer, on_keep_alive);
+    }
+}
+
+void
+wsoverhttp_stop_timers(struct wsoverhttp *w)
+{
+    if (w->more != NULL)
+        loop_timer_stop(w->set->loop, &w->more->retry);
+    if (w->kept != NULL)
+        loop_timer_stop(w->set->loop, &w->kept->timer);
 }
 
 /* ending */
@@ -65,6 +104,7 @@ wsoverhttp_free(void *ptr)
 {
     struct wsoverhttp *w = ptr;
     drop_more(w);
+    drop_kept(w);
     route_unref(w->route);
     slab_free(w, size_of(w));
 }
@@ -87,8 +127,7 @@ wsoverhttp_end(struct wsoverhttp *w)
     wsround_drop(w);
     if (w->more != NULL && list_in(&w->more->apart))
         list_remove(&w->set->apart, &w->more->apart);
-    if (w->more != NULL)
-        loop_timer_stop(w->set->loop, &w->more->timer);
+    wsoverhttp_stop_timers(w);
     if (w->left)
         w->set->left--;
     loop_reap(w->set->loop, w, wsoverhttp_free);
@@ -128,13 +167,18 @@ wsoverhttp_fail_open(struct wsoverhttp *w, enum request_failure why, const char 
 /* time */
 
 static void
-on_timer(struct timer *t)
+on_retry(struct timer *t)
 {
-    struct wsoverhttp *w = container_of(t, struct wsoverhttp_more, timer)->owner;
-    if (w->state == WOH_RETRY) {
-        w->state = WOH_IDLE;
-        wsround_ask(w);
-    } else if (w->state == WOH_OPENING) {
+    struct wsoverhttp *w = container_of(t, struct wsoverhttp_more, retry)->owner;
+    w->state = WOH_IDLE;
+    wsround_ask(w);
+}
+
+static void
+on_keep_alive(struct timer *t)
+{
+    struct wsoverhttp *w = container_of(t, struct wsoverhttp_kept, timer)->owner;
+    if (w->state == WOH_OPENING) {
         if (w->left)
             wsoverhttp_end(w);
         else
@@ -148,9 +192,9 @@ on_timer(struct timer *t)
 void
 wsoverhttp_start_keep_alive(struct wsoverhttp *w)
 {
-    struct wsoverhttp_more *m = w->more;
-    if (m->terms.keep_alive > 0)
-        loop_timer(w->set->loop, &m->timer, (uint64_t)m->terms.keep_alive * 1000);
+    int seconds = wsoverhttp_keep_alive(w);
+    if (seconds > 0)
+        loop_timer(w->set->loop, &w->kept->timer, (uint64_t)seconds * 1000);
 }
 
 /* the endpoint */
@@ -314,12 +358,8 @@ put_headers(const struct headers *h, struct buf *text)
         const struct header *one = &h->at[i];
         uint8_t bit = wsround_common(one);
         common |= bit;
-        if (is_ours(one->name) || bit != 0 || str_chr(one->value, '\n') >= 0)
-            continue;
-        buf_adds(text, one->name);
-        buf_addc(text, ':');
-        buf_adds(text, one->value);
-        buf_addc(text, '\n');
+        if (!is_ours(one->name) && bit == 0)
+            header_pack(text, one->name, one->value);
     }
     return common;
 }

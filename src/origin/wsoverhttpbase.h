@@ -38,6 +38,7 @@ struct wsoverhttp {
     struct wsoverhttps *set;      /* borrowed */
     struct route *route;          /* reference held */
     struct wsoverhttp_more *more; /* owned; NULL while it is not needed */
+    struct wsoverhttp_kept *kept; /* owned; NULL while there is nothing to keep */
     unsigned char id[UUID_BYTES];
     uint16_t group;      /* of stats */
     uint8_t state;       /* enum wsoverhttp_state */
@@ -48,11 +49,17 @@ struct wsoverhttp {
     bool disconnect : 1; /* the origin is to hear that the client has gone */
     bool refresh : 1;    /* ask even when nothing waits */
     uint32_t path_len, host_len, headers_len;
-    char text[]; /* path, host, and the headers of every request, each as "NAME:VALUE\n" */
+    char text[]; /* path, host, and the headers of every request, packed */
 };
 
-/* What an endpoint needs during the handshake, while something waits, a request is under way or it is left, and as long
- * as the origin has set a keep-alive interval or meta items. */
+/* What the origin has set for later. */
+struct wsoverhttp_kept {
+    struct wsoverhttp *owner;
+    struct wsterms terms;
+    struct timer timer; /* keep-alive */
+};
+
+/* What an endpoint needs during the handshake, while something waits, a request is under way, or it is left. */
 struct wsoverhttp_more {
     struct wsoverhttp *owner;
     struct list_node apart; /* set->apart */
@@ -60,8 +67,7 @@ struct wsoverhttp_more {
     void *user; /* until the handshake is over */
     struct wsqueue queue;
     struct buf partial; /* a message of the user that is not complete */
-    struct wsterms terms;
-    struct timer timer;  /* keep-alive, or until a retry */
+    struct timer retry;
     struct wsround *now; /* owned; NULL while no request is under way */
     uint8_t retries;     /* of the present request */
 };
@@ -93,7 +99,15 @@ void wsoverhttp_user_left(struct wsoverhttp *w);
 /* It cannot go on; during the handshake, and after it. */
 void wsoverhttp_fail_open(struct wsoverhttp *w, enum request_failure why, const char *text);
 void wsoverhttp_fail(struct wsoverhttp *w, const char *why);
+/* What H, of a response, says about later ones. */
+void wsoverhttp_read_terms(struct wsoverhttp *w, const struct headers *h);
 void wsoverhttp_start_keep_alive(struct wsoverhttp *w);
+void wsoverhttp_stop_timers(struct wsoverhttp *w);
+static inline int
+wsoverhttp_keep_alive(const struct wsoverhttp *w)
+{
+    return w->kept != NULL ? w->kept->terms.keep_alive : 0;
+}
 
 /* wsround.c */
 

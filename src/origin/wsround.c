@@ -73,7 +73,7 @@ retry(struct wsoverhttp *w, const char *why)
         return;
     }
     w->state = WOH_RETRY;
-    loop_timer(w->set->loop, &m->timer, (1000u << m->retries) + (uint64_t)random() % 1000);
+    loop_timer(w->set->loop, &m->retry, (1000u << m->retries) + (uint64_t)random() % 1000);
     m->retries++;
 }
 
@@ -147,11 +147,7 @@ wsround_common(const struct header *h)
 static void
 put_kept(const struct wsoverhttp *w, struct headers *out)
 {
-    struct str rest = str_of(w->text + w->path_len + w->host_len, w->headers_len), line;
-    while (rest.len > 0 && str_split(&rest, '\n', &line)) {
-        size_t colon = (size_t)str_chr(line, ':');
-        headers_view(out, str_sub(line, 0, colon), str_from(line, colon + 1));
-    }
+    headers_unpack(out, str_of(w->text + w->path_len + w->host_len, w->headers_len));
     for (unsigned i = 0; i < countof(common_headers); i++)
         if (w->common & 1u << i)
             headers_view(out, common_headers[i].name, common_headers[i].value);
@@ -172,8 +168,8 @@ put_headers(struct wsoverhttp *w, struct headers *out)
     if (m->queue.replayed > 0)
         headers_add(out, STR("Content-Bytes-Replayed"),
                     str_of(number, (size_t)snprintf(number, sizeof number, "%zu", m->queue.replayed)));
-    for (unsigned i = 0; i < m->terms.meta.n; i++)
-        headers_view(out, m->terms.meta.at[i].name, m->terms.meta.at[i].value);
+    if (w->kept != NULL)
+        wsterms_put_meta(&w->kept->terms, out);
 }
 
 static void
@@ -201,7 +197,7 @@ wsround_ask(struct wsoverhttp *w)
 {
     struct wsoverhttp_more *m = wsoverhttp_more(w);
     struct wsround *x = m->now = mem_zalloc(sizeof *x);
-    loop_timer_stop(w->set->loop, &m->timer);
+    wsoverhttp_stop_timers(w);
     if (w->state != WOH_OPENING)
         w->state = WOH_ASKING;
     w->refresh = false;
