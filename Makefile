@@ -25,7 +25,7 @@ logdir = /var/log/pushpin
 
 # Debian packages; of A/B either will do
 DEPS = gcc libc6-dev pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev libzmq3-dev libinih-dev libssl-dev zlib1g-dev
-TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-jwt python3-cryptography \
+TEST_DEPS = python3-pytest python3-pytest-xdist python3-zmq python3-websockets python3-wsproto python3-jwt python3-cryptography \
             libcmocka-dev openssl curl procps iproute2
 FUZZ_DEPS = clang libclang-rt-dev/libclang-rt-14-dev
 LINT_DEPS = clang-format clang-tidy
@@ -36,7 +36,8 @@ CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_ins
                     test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
                     test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough test_ws_stats \
                     test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
-                    test_cross_origin test_filters test_grip_headers test_links test_ws_sockjs
+                    test_cross_origin test_filters test_grip_headers test_links test_ws_sockjs \
+                    test_strict_http test_smuggling test_smuggling_answers
 PYTEST_ARGS = -n 2 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3

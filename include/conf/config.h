@@ -95,7 +95,6 @@ struct config_options {
     const char *log_level;   /* --loglevel's text, or NULL */
     const char *port;        /* --port's text, or NULL */
     int id;                  /* --id, or -1 */
-    bool needs_file;         /* there are no routes without one */
 };
 
 /* Are the texts of OPTIONS well-formed? What E says then is for the usage message, not about a file; main asks first.

@@ -8,7 +8,7 @@
  *   the system's roots, sessions to resume  tls_client: one for all origins --------tls_connect()--> tls
  *
  * A struct tls is handed to conn_start_tls(), and behaves like any other connection from then on. TLS 1.2 and 1.3 with
- * the ciphers of Mozilla's "intermediate" profile; ALPN is http/1.1. */
+ * the ciphers of Mozilla's "intermediate" profile; ALPN is http/1.1, or http/1.0. */
 #ifndef IO_TLS_H
 #define IO_TLS_H
 

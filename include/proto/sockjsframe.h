@@ -29,8 +29,8 @@ void sockjsframe_array(struct str strings, struct buf *out);
 /* CODE 0 stands for none. An empty REASON is put into words. */
 void sockjsframe_close(int code, struct str reason, struct buf *out);
 
-/* What a client sends: an array of strings (or, with OR_STRING, one string that is not empty). An array, json_decref()
- * it; NULL: E says what it is not. */
+/* What a client sends: an array of strings (or, with OR_STRING, one string that is not empty). Half a surrogate pair in
+ * it becomes U+FFFD. An array, json_decref() it; NULL: E says what it is not. */
 json_t *sockjsframe_parse(struct str text, bool or_string, struct err *e);
 
 #endif

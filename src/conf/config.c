@@ -339,20 +339,14 @@ search(void)
     return NULL;
 }
 
-/* There is no file. 0, or -1: there has to be one. */
-static int
-do_without(const struct config_options *options, struct err *e)
+static void
+say_defaults(void)
 {
     struct buf tried = BUF_INIT(4096);
-    if (!options->needs_file) {
-        log_info("no configuration file found, using defaults");
-        return 0;
-    }
     for (size_t i = 0; i < countof(places); i++)
         buf_addf(&tried, " %s", places[i]);
-    err_set(e, "no configuration file found. Tried:%.*s", STR_ARG(buf_str(&tried)));
+    log_info("no configuration file found, using defaults. Tried:%.*s", STR_ARG(buf_str(&tried)));
     buf_clear(&tried);
-    return -1;
 }
 
 struct config *
@@ -365,9 +359,9 @@ config_load(const struct config_options *options, struct err *e)
         return NULL;
     if (path == NULL && (path = search()) != NULL)
         log_info("using config: %s", path);
-    if (path == NULL && do_without(options, e) != 0)
-        return NULL;
-    if (path != NULL && (stream = fopen(path, "re")) == NULL) {
+    if (path == NULL)
+        say_defaults();
+    else if ((stream = fopen(path, "re")) == NULL) {
         err_set(e, "failed to open %s: %s", path, strerror(errno));
         return NULL;
     }

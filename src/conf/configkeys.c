@@ -119,7 +119,7 @@ const struct config_key config_keys[] = {
     KEY("proxy", "sockjs_url", KEY_TEXT, AT_START, sockjs_url, "https://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
         "the SockJS client that iframe pages load"),
     OPT_INT("proxy", "max_open_requests", 0, INT_MAX, AT_START, max_open_requests, "0", "10000",
-            "requests at a time; default and maximum: client_maxconn"),
+            "has no effect yet: client_maxconn alone limits how many requests there are at a time"),
     OPT_INT("proxy", "origin_connect_timeout", 1, DAY, AT_START, origin_connect_timeout, "10", "10",
             "seconds to connect to a target before the next one is tried"),
     OPT_INT("proxy", "origin_response_timeout", 0, DAY, AT_START, origin_response_timeout, "0", "60",

@@ -28,15 +28,15 @@ on_server_name(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* Clients that offer only other protocols are served all the same: they may know no better name for ours. */
+/* A client that offers protocols and not ours would speak another one: it is told in the handshake (RFC 7301, 3.2). */
 static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *len, const unsigned char *offered, unsigned n, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
     unsigned char *chosen;
     (void)ssl, (void)arg;
     if (SSL_select_next_proto(&chosen, len, ours, sizeof ours - 1, offered, n) != OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol */
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
 }

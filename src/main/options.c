@@ -61,8 +61,8 @@ parse_id(const char *text)
     return n < INT_MAX ? (int)n : INT_MAX; /* config_options_check() knows the most */
 }
 
-static void
-add_route(struct options *o, const char *line)
+void
+options_add_route(struct options *o, const char *line)
 {
     o->routes = mem_realloc(o->routes, (o->n_routes + 1) * sizeof(char *));
     o->routes[o->n_routes++] = line;
@@ -112,7 +112,7 @@ options_parse(int argc, char **argv, struct options *o)
                 return bad("id must be greater than or equal to 0", "", "");
             break;
         case OPT_ROUTE:
-            add_route(o, optarg);
+            options_add_route(o, optarg);
             break;
         case OPT_CHECK:
             o->check = true;
@@ -132,7 +132,6 @@ options_parse(int argc, char **argv, struct options *o)
     }
     if (optind < argc) /* as in Pushpin, but who types it should know */
         fprintf(stderr, "warning: argument '%s' is ignored\n", argv[optind]);
-    o->config.needs_file = o->n_routes == 0;
     if (config_options_check(&o->config, &e) != 0)
         return bad(e.text, "", "");
     return OPTIONS_RUN;

@@ -17,5 +17,7 @@ enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };
 
 /* OPTIONS_DONE: help or version was printed. OPTIONS_BAD: the error and the usage text were printed on stderr. */
 enum options_result options_parse(int argc, char **argv, struct options *o);
+/* As --route=LINE; LINE is borrowed. */
+void options_add_route(struct options *o, const char *line);
 
 #endif

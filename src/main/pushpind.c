@@ -233,12 +233,23 @@ on_routes_settled(void *arg)
     routes_load(p->routes, NULL);
 }
 
+/* Started with nothing at all, as somebody does who tries it: then the built-in test target answers. */
+static void
+serve_something(struct pushpind *p)
+{
+    if (p->config->path != NULL || p->options.n_routes > 0 || access(p->config->routesfile, F_OK) == 0)
+        return;
+    log_info("no routes file either: everything goes to the built-in test target (* test)");
+    options_add_route(&p->options, "* test");
+}
+
 static void
 build_routes(struct pushpind *p, unsigned *skipped)
 {
     static const struct watch_ops ops = {on_routes_changed, on_routes_settled};
     struct watch_settings settings = {.delay = ROUTES_DELAY_MS, .poll = ROUTES_POLL_MS};
     const char *path;
+    serve_something(p);
     p->routes = routes_new(p->config->routesfile, p->options.routes, p->options.n_routes);
     path = routes_path(p->routes);
     if (path != NULL && !p->options.check)

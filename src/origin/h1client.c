@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { INTERIM_MAX = 1000 }; /* 1xx heads before an answer: who says more than that will not come to it */
+
 static struct h1client *
 of_conn(struct conn *c)
 {
@@ -68,9 +70,22 @@ skip_interim(struct h1client *c, struct str *in)
     }
     if (head->status == 101 || http1_next(c->parser, in) != HTTP1_END)
         fail(c, "invalid response: unexpected 101");
+    else if (++c->interim > INTERIM_MAX)
+        fail(c, "invalid response: too many 1xx");
     else
         http1_begin(c->parser);
     return true;
+}
+
+/* An answer to HEAD, a 204 or a 304 ends with its head, whatever that announces. Origins that send the body all the
+ * same are not rare, and it may come when the next request is on its way, and be taken for its answer. */
+static bool
+may_have_body(const struct http1_head *head)
+{
+    struct str length = headers_get(&head->headers, STR("Content-Length"));
+    if (head->framing != HTTP1_NO_BODY)
+        return false;
+    return headers_has(&head->headers, STR("Transfer-Encoding")) || (length.ptr != NULL && !str_eq(length, STR("0")));
 }
 
 static void
@@ -88,15 +103,17 @@ on_event(struct h1client *c, enum http1_event event, struct str *in)
     char text[128];
     switch (event) {
     case HTTP1_HEAD:
-        if (!skip_interim(c, in))
-            c->ops->on_head(c->user, http1_head(c->parser));
+        if (skip_interim(c, in))
+            break;
+        c->doubtful = may_have_body(http1_head(c->parser));
+        c->ops->on_head(c->user, http1_head(c->parser));
         break;
     case HTTP1_BODY:
         c->ops->on_body(c->user, http1_body(c->parser));
         break;
     case HTTP1_END:
         /* bytes behind the answer belong to nothing that we asked */
-        end(c, in->len == 0 && http1_head(c->parser)->keep_alive && !c->conn.eof);
+        end(c, in->len == 0 && http1_head(c->parser)->keep_alive && !c->conn.eof && !c->doubtful);
         break;
     case HTTP1_BAD:
         snprintf(text, sizeof text, "invalid response: %s", http1_bad(c->parser));
@@ -191,5 +208,6 @@ h1client_begin(struct h1client *c, bool to_head)
     if (to_head)
         http1_answer_to_head(c->parser);
     c->answered = c->upgrade = false;
+    c->interim = 0;
     conn_resume(&c->conn);
 }

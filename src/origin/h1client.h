@@ -29,11 +29,13 @@ struct h1client {
     struct list_node in_slot, by_age; /* while idle */
     struct timer timer;               /* while idle */
     size_t max_head;
-    bool reused;     /* has carried a request before */
-    bool answered;   /* a byte of the answer to the present request has come */
-    bool chunked;    /* how the body of the request goes out */
-    bool upgrade;    /* 101 is an answer to the present request */
-    struct str rest; /* while on_head() tells of a 101: what has come behind it */
+    unsigned interim; /* 1xx heads before the answer to the present request */
+    bool reused;      /* has carried a request before */
+    bool answered;    /* a byte of the answer to the present request has come */
+    bool chunked;     /* how the body of the request goes out */
+    bool upgrade;     /* 101 is an answer to the present request */
+    bool doubtful;    /* what comes next may be a body that should not be there */
+    struct str rest;  /* while on_head() tells of a 101: what has come behind it */
     bool closed;
 };
 

@@ -13,10 +13,7 @@
  *
  * No slice of a body that it is given holds more than one event, so it never needs to be paused. */
 
-enum {
-    EMPTY_LINES_MAX = 16, /* before a request line */
-    KEPT_BYTES = 2048     /* memory of a head that is kept for the next one, at most */
-};
+enum { KEPT_BYTES = 2048 }; /* memory of a head that is kept for the next one, at most */
 
 enum phase {
     BEFORE, /* nothing of the message has come */
@@ -41,7 +38,6 @@ struct http1 {
     bool cr;             /* BEFORE: half of an empty line has come */
     bool complete;       /* llhttp has seen the end of the message */
     bool bad_in_body;
-    unsigned char empty_lines;
     struct buf bytes;       /* the head as it came, but for tabs around values */
     struct http1_head head; /* views into bytes */
     struct str body;        /* view into the caller's input */
@@ -149,7 +145,6 @@ http1_begin(struct http1 *p)
     p->phase = BEFORE;
     p->answer_to_head = p->answer_to_head && interim;
     p->cr = p->complete = p->bad_in_body = false;
-    p->empty_lines = 0;
     p->body = str_of(NULL, 0);
     p->bad = NULL;
     p->bad_status = 0;
@@ -169,17 +164,14 @@ http1_answer_to_head(struct http1 *p)
     p->answer_to_head = true;
 }
 
-/* Skip what is no message yet; at its first byte the head begins. */
+/* Skip what is no message yet; at its first byte the head begins. Empty lines are not counted: who owns the parser may
+ * forget it after each of them, and the verdict would depend on how they came. */
 static void
 skip_empty_lines(struct http1 *p, struct str *in)
 {
     for (; in->len > 0 && !p->response && (p->cr || *in->ptr == '\r'); *in = str_from(*in, 1)) {
         if (p->cr && *in->ptr != '\n') {
             refuse(p, "invalid new line", 400);
-            return;
-        }
-        if (p->cr && ++p->empty_lines > EMPTY_LINES_MAX) {
-            refuse(p, "invalid token", 400);
             return;
         }
         p->cr = !p->cr;

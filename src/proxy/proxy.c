@@ -138,15 +138,19 @@ is_secure(const struct proxy *p, struct xchg *x, const struct headers *h)
     return str_eq(proto, STR("https")) || str_eq(proto, STR("wss"));
 }
 
-/* What cannot be understood ends the connection. TEXT is a line. */
+/* What cannot be understood ends the connection. TEXT is a line. A 405 says what would be taken (RFC 9110, 15.5.6);
+ * but for CONNECT that is everything. */
 static void
 refuse_head(struct xchg *x, int status, struct str text)
 {
+    struct header lines[] = {{STR("Content-Type"), STR("text/plain")},
+                             {STR("Allow"), STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")}};
+    struct headers h = {lines, status == 405 ? 2 : 1, 2, NULL};
     char peer[ADDRESS_TEXT_MAX];
     log_info("request refused from=%s code=%d: %.*s", xchg_peer(x, peer).ptr, status, (int)text.len - 1, text.ptr);
     x->close = true;
     x->minor = 1; /* so that it says so */
-    xchg_respond_text(x, status, text);
+    xchg_respond(x, status, http_reason(status), &h, text);
 }
 
 static void

@@ -215,6 +215,21 @@ put_script(struct str frame, struct buf *out)
     buf_clear(&text);
 }
 
+/* A frame as an event. SockJS clients undo URI escapes in it. */
+static void
+put_event(struct str frame, struct buf *out)
+{
+    ptrdiff_t at;
+    buf_adds(out, STR("data: "));
+    while ((at = str_chr(frame, '%')) >= 0) {
+        buf_adds(out, str_sub(frame, 0, (size_t)at));
+        buf_adds(out, STR("%25"));
+        frame = str_from(frame, (size_t)at + 1);
+    }
+    buf_adds(out, frame);
+    buf_adds(out, STR("\r\n\r\n"));
+}
+
 static void
 stream_frame(struct sockreq *r, struct str frame)
 {
@@ -222,11 +237,11 @@ stream_frame(struct sockreq *r, struct str frame)
     sockreq_start(r);
     if (r->kind == SOCKREQ_HTMLFILE) {
         put_script(frame, &b);
+    } else if (r->kind == SOCKREQ_EVENTSOURCE) {
+        put_event(frame, &b);
     } else {
-        bool event = r->kind == SOCKREQ_EVENTSOURCE;
-        buf_adds(&b, event ? STR("data: ") : STR(""));
         buf_adds(&b, frame);
-        buf_adds(&b, event ? STR("\r\n\r\n") : STR("\n"));
+        buf_addc(&b, '\n');
     }
     r->sent += b.len;
     xchg_send_str(r->x, buf_str(&b));

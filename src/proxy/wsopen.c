@@ -69,11 +69,12 @@ check(const struct http1_head *head)
 bool
 wsopen_refuse(struct xchg *x, struct clientreq *req)
 {
+    char peer[ADDRESS_TEXT_MAX];
     int status = check(xchg_head(x));
     struct headers h;
     if (status == 0)
         return false;
-    log_info("request refused code=%d: not a valid WebSocket request", status);
+    log_info("request refused from=%s code=%d: not a valid WebSocket request", xchg_peer(x, peer).ptr, status);
     headers_init(&h);
     headers_view(&h, STR("Content-Type"), STR("text/plain"));
     if (status == 426)

@@ -38,6 +38,15 @@ def test_eventsource(wire):
 
 
 @pytest.mark.xfail_on_pushpin("has no streaming transports")
+def test_percent_in_an_event(wire):
+    s = Session(wire)
+    c, o, r = start_stream(s, "eventsource")
+    assert c.read_chunks(13) == b"\r\ndata: o\r\n\r\n"
+    o.send_text("m:100%%22%")                       # SockJS clients undo such escapes
+    assert c.read_chunks(29) == b'data: a["100%25%2522%25"]\r\n\r\n'
+
+
+@pytest.mark.xfail_on_pushpin("has no streaming transports")
 def test_htmlfile(wire):
     s = Session(wire)
     c, o, r = start_stream(s, "htmlfile?c=call.back")
@@ -254,6 +263,14 @@ def test_jsonp_send_by_get(wire):
     r = s.request("GET", "jsonp_send?d=%5B%22a+b%22%5D&callback=back")
     assert (r.status, r.get("Content-Type"), r.body) == (200, "application/javascript", b'/**/back("ok");\n')
     assert o.text() == "a b"
+
+
+def test_half_of_a_surrogate_pair(wire):
+    s = Session(wire)
+    o = s.open()
+    r = s.send(raw=rb'["cut\ud83d","\ude00 \ud83d\ude00 \\ud83d"]')     # as JSON.stringify() makes it of a cut string
+    assert r.status in (200, 204)
+    assert [o.text(), o.text()] == ["cut\ufffd", "\ufffd \U0001f600 \\ud83d"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"d=", b"x=1", b"d=%22text%22", b'["plain"]'])

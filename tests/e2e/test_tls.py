@@ -165,13 +165,24 @@ def test_check_tells_of_bad_certificates(target, tmp_path):
 
 # handshakes
 
-@pytest.mark.parametrize("offered,chosen", [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["h2"], None), (None, None)])
+@pytest.mark.parametrize("offered,chosen", [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["http/1.0", "x"], "http/1.0"), (None, None)])
 def test_alpn(port, origin, offered, chosen):
     ctx = client_tls()
     if offered:
         ctx.set_alpn_protocols(offered)
     with Client(port, tls=ctx) as c:
         assert c.sock.selected_alpn_protocol() == chosen
+        assert c.get(origin.serve(OK)).body == b"ok"
+
+
+@pytest.mark.parametrize("offered", [["h2"], ["h3", "h2", "spdy/1"]])
+def test_client_that_offers_only_other_protocols_is_told_so(port, origin, offered):
+    """By alert 120 (no_application_protocol), and those who speak ours are served on."""
+    ctx = client_tls()
+    ctx.set_alpn_protocols(offered)
+    with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+        Client(port, tls=ctx)
+    with Client(port, tls=client_tls()) as c:
         assert c.get(origin.serve(OK)).body == b"ok"
 
 

@@ -81,6 +81,8 @@ parse(struct str in, unsigned mode, size_t step, struct buf *out)
         memcpy(copy, piece.ptr, piece.len);
         more = take(p, mode, str_of(copy, piece.len), out);
         mem_free(copy);
+        if (more && !http1_started(p) && (mode & 1) == 0)
+            http1_begin(p); /* as one who forgets it between two requests */
     }
     if (more)
         buf_adds(out, http1_eof(p) == HTTP1_END ? STR(".~") : STR("~"));

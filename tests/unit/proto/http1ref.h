@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { REF_EMPTY_LINES = 16, REF_CHUNK_LINE = 256, REF_HEADERS = 64 };
+enum { REF_CHUNK_LINE = 256, REF_HEADERS = 64 };
 
 struct ref {
     const char *p, *end;
@@ -288,17 +288,14 @@ ref_rest(struct ref *r, int minor, int status, size_t max_head)
 static inline bool
 ref_message(struct ref *r, size_t max_head)
 {
-    int minor = 0, status = 0, empty = 0;
+    int minor = 0, status = 0;
     size_t before;
     r->body = false;
     r->limit = SIZE_MAX;
-    for (r->mark = r->p; !r->response && ref_peek(r) == '\r'; empty++) {
+    for (r->mark = r->p; !r->response && ref_peek(r) == '\r';) {
         r->p++;
-        if (!ref_take(r, empty < REF_EMPTY_LINES ? '\n' : -2, "invalid token", 400)) {
-            if (r->bad != NULL) /* it is a line end or nothing, unless it is one too many */
-                r->bad = r->p < r->end && *r->p == '\n' ? "invalid token" : "invalid new line";
+        if (!ref_take(r, '\n', "invalid new line", 400))
             return false;
-        }
     }
     if (r->p == r->end)
         return false;

@@ -91,7 +91,8 @@ parse(struct str in, struct role role, size_t max_head, size_t first, size_t ste
     bool more = true;
     begin(p, role);
     for (size_t at = 0, n = first; at < in.len && more; at += n, n = step)
-        more = take(p, role, str_sub(in, at, n), out);
+        if ((more = take(p, role, str_sub(in, at, n), out)) && !http1_started(p))
+            begin(p, role); /* who owns it may forget it between two messages, and take another */
     if (more)
         finish(p, out);
     http1_free(p);
@@ -395,7 +396,7 @@ TEST(sizes_are_bounded)
     buf_clear(&b);
 }
 
-TEST(headers_trailers_and_empty_lines_are_counted)
+TEST(headers_and_trailers_are_counted)
 {
     struct buf b = BUF_INIT(10000);
     for (int trailers = 0; trailers < 2; trailers++)
@@ -408,13 +409,16 @@ TEST(headers_trailers_and_empty_lines_are_counted)
             check_like_reference(buf_str(&b), requests, MAX_HEAD, true);
             CHECK_INT(str_find(buf_str(&got), STR("!too many headers 431")) >= 0, n == 65);
         }
-    for (int n = 16; n <= 17; n++) {
-        b.len = 0;
-        for (int i = 0; i < n; i++)
-            buf_adds(&b, STR("\r\n"));
-        buf_adds(&b, STR("GET / HTTP/1.0\r\n\r\n"));
-        check_says(buf_str(&b), requests, n == 16 ? "<GET / 0 >.~" : "!invalid token 400 head");
-    }
+    buf_clear(&b);
+}
+
+TEST(any_number_of_empty_lines_may_stand_before_a_request)
+{
+    struct buf b = BUF_INIT(10000);
+    for (int i = 0; i < 300; i++)
+        buf_adds(&b, STR("\r\n"));
+    buf_adds(&b, STR("GET / HTTP/1.0\r\n\r\n"));
+    check_says(buf_str(&b), requests, "<GET / 0 >.~");
     buf_clear(&b);
 }
 
@@ -578,7 +582,8 @@ main(void)
         cmocka_unit_test(responses_are_read),
         cmocka_unit_test(bad_responses_are_refused),
         cmocka_unit_test(sizes_are_bounded),
-        cmocka_unit_test(headers_trailers_and_empty_lines_are_counted),
+        cmocka_unit_test(headers_and_trailers_are_counted),
+        cmocka_unit_test(any_number_of_empty_lines_may_stand_before_a_request),
         cmocka_unit_test(reader_agrees_with_the_reference_on_mutations),
         cmocka_unit_test(heads_at_every_limit_agree_with_the_reference),
         cmocka_unit_test(garbage_is_refused_at_its_first_byte),

@@ -1,3 +1,4 @@
+#include "stats/parts.h"
 #include "stats/recorder.h"
 
 TEST(a_connection_is_told_of_from_its_beginning_to_its_end)
@@ -72,6 +73,21 @@ TEST(nothing_is_sent_to_nobody)
     stats_conn_end(stats, 0, &conn, STATS_CLOSED_DONE);
     loop_advance(loop, 200000);
     CHECK_SENT("");
+    end();
+}
+
+TEST(the_loop_sleeps_while_nobody_listens)
+{
+    begin_settings();
+    begin_stats();
+    begin_conn("a", 0, NULL);
+    CHECK(!timer_is_set(&stats->parts->tick));
+    subscribe("conn ", true);
+    CHECK(timer_is_set(&stats->parts->tick));
+    subscribe("conn ", false);
+    loop_advance(loop, 2000);
+    CHECK(!timer_is_set(&stats->parts->tick));
+    CHECK_INT(stats->groups[0]->n[STATS_MINUTES], 1);
     end();
 }
 
@@ -203,6 +219,7 @@ main(void)
         cmocka_unit_test(a_connection_may_bring_its_own_id_and_address),
         cmocka_unit_test(a_peer_without_an_address_has_none),
         cmocka_unit_test(nothing_is_sent_to_nobody),
+        cmocka_unit_test(the_loop_sleeps_while_nobody_listens),
         cmocka_unit_test(without_a_socket_connections_are_counted_all_the_same),
         cmocka_unit_test(a_taken_address_is_an_error),
         cmocka_unit_test(connections_are_told_of_again_in_time_and_not_all_at_once),
