@@ -29,6 +29,7 @@ wsoverhttp_more(struct wsoverhttp *w)
     return m;
 }
 
+/* Its timer is not set; the set may have gone. */
 static void
 drop_more(struct wsoverhttp *w)
 {
@@ -36,7 +37,6 @@ drop_more(struct wsoverhttp *w)
     if (m == NULL)
         return;
     w->more = NULL;
-    loop_timer_stop(w->set->loop, &m->retry);
     wsqueue_clear(&m->queue);
     buf_clear(&m->partial);
     mem_free(m);
@@ -53,6 +53,7 @@ wsoverhttp_settle(struct wsoverhttp *w)
 
 /* what the origin has set */
 
+/* Its timer is not set; the set may have gone. */
 static void
 drop_kept(struct wsoverhttp *w)
 {
@@ -60,7 +61,6 @@ drop_kept(struct wsoverhttp *w)
     if (k == NULL)
         return;
     w->kept = NULL;
-    loop_timer_stop(w->set->loop, &k->timer);
     wsterms_clear(&k->terms);
     mem_free(k);
 }
@@ -73,6 +73,7 @@ wsoverhttp_read_terms(struct wsoverhttp *w, const struct headers *h)
     wsterms_init(&terms);
     wsterms_read(k != NULL ? &k->terms : &terms, h, w->route->targets[0].text);
     if (k != NULL && wsterms_empty(&k->terms)) {
+        loop_timer_stop(w->set->loop, &k->timer);
         drop_kept(w);
     } else if (k == NULL && !wsterms_empty(&terms)) {
         k = w->kept = mem_zalloc(sizeof *k);
