@@ -47,6 +47,9 @@ struct wsoverhttps *wsoverhttps_new(struct loop *l, struct origin *origin, const
 /* Those that nobody is joined to, or not yet, end. There are no others left. */
 void wsoverhttps_free(struct wsoverhttps *s);
 
+/* Those that somebody was joined to, and that have something to say yet. */
+size_t wsoverhttps_left(const struct wsoverhttps *s);
+
 struct wsoverhttp;
 
 /* Nothing is called back within the call. */

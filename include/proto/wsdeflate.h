@@ -8,7 +8,7 @@
 
 #include "proto/header.h"
 
-enum { WSDEFLATE_WINDOW = 32768 }; /* bytes that a message may refer back */
+enum { WSDEFLATE_WINDOW = 32768 };                    /* bytes that a message may refer back */
 enum { WSDEFLATE_BITS = 15, WSDEFLATE_BITS_MIN = 9 }; /* of the window; zlib cannot do 8 */
 
 /* What was agreed. */

@@ -36,6 +36,8 @@ void proxy_shutdown(struct proxy *p);
 
 /* Is an origin still being told that a client has gone? */
 bool proxy_busy(const struct proxy *p);
+/* How many origins over HTTP are being told that a WebSocket has ended. */
+size_t proxy_telling(const struct proxy *p);
 /* The command "recover": ask the origins of all holds again. */
 void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */

@@ -444,3 +444,9 @@ wsoverhttps_free(struct wsoverhttps *s)
         wsoverhttp_fail(container_of(list_first(&s->apart), struct wsoverhttp_more, apart)->owner, "stopping");
     mem_free(s);
 }
+
+size_t
+wsoverhttps_left(const struct wsoverhttps *s)
+{
+    return s->left;
+}

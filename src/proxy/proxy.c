@@ -270,6 +270,12 @@ proxy_busy(const struct proxy *p)
     return links_busy(p->links);
 }
 
+size_t
+proxy_telling(const struct proxy *p)
+{
+    return wsoverhttps_left(p->overhttp);
+}
+
 static void
 recover_one(struct hold *h, void *arg)
 {
