@@ -22,7 +22,7 @@ struct table {
     struct table_node **segs[30];                    /* owned; allocated as needed */
     size_t n;                                        /* elements */
     size_t buckets;                                  /* in use */
-    bool walking;                                    /* inside table_each(): buckets stay as they are */
+    unsigned walks;                                  /* walks under way: no buckets are merged */
 };
 
 void table_init(struct table *t, uint32_t (*hash)(const struct table_node *node));
@@ -37,5 +37,11 @@ void table_remove(struct table *t, struct table_node *node);
 
 /* Call CB for every element. It may remove the element that it was given, and add none. */
 void table_each(struct table *t, void (*cb)(struct table_node *node, void *arg), void *arg);
+
+/* In steps, and giving back what a walk has kept: as in map.h. */
+void table_walk_begin(struct table *t);
+bool table_walk(struct table *t, size_t *at, void (*cb)(struct table_node *node, void *arg), void *arg);
+void table_walk_end(struct table *t);
+bool table_shrink(struct table *t, size_t most);
 
 #endif

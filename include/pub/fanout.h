@@ -3,8 +3,12 @@
  *   outbox of a channel and kind:   msgs  [ m1 | m2 | m3 ]     marks: how many entries the array had when it came
  *   one pass takes all messages there are over the array of subs; what comes meanwhile is the next pass
  *
+ * Where clients listen to several channels a pass takes what is older than all that waits in other outboxes, so that
+ * they get everything in the order in which it was published.
+ *
  * A slice lasts a millisecond; then the loop serves everything else before the next. So a message to 100,000
- * clients delays nobody, and messages that come while one is being sent leave together, in one write. */
+ * clients delays nobody, and messages that come while one is being sent leave together, in one write. Only messages
+ * that take longer than a slice may be overtaken by those of other channels. */
 #ifndef PUB_FANOUT_H
 #define PUB_FANOUT_H
 
@@ -25,6 +29,8 @@ void fanout_channel_gone(struct fanout *f, struct channel *ch);
 void fanout_sub_gone(struct fanout *f, struct sub *sub);
 /* Is anything still to be delivered? */
 bool fanout_busy(const struct fanout *f);
+/* We are about to stop: what the limiter holds back goes out as fast as the loop has time for it. */
+void fanout_hurry(struct fanout *f);
 /* More is published than can be delivered: publishers should wait (true), or go on (false). Called within fanout_item()
  * and from the loop. */
 void fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg);

@@ -111,7 +111,7 @@ struct stats_ops {
     struct str (*ws_id)(const void *who, char text[UUID_SIZE]);
     /* How many clients a channel has, and its name. */
     unsigned (*subscribers)(const void *channel, enum stats_transport mode, struct str *name);
-    /* Call stats_sub() for every channel: somebody wants to know now. */
+    /* Call stats_sub_there() for every channel, now or in time: somebody wants to know. */
     void (*tell_subs)(void *arg);
 };
 
@@ -199,6 +199,8 @@ bool stats_conn_exists(const struct stats *s, struct str id);
 
 /* CHANNEL has N clients in this mode now. *ENTRY is the caller's to keep with the channel, 0 at first. */
 void stats_sub(struct stats *s, uint32_t *entry, const void *channel, enum stats_transport mode, unsigned n);
+/* The same of what has been there before anybody wanted to know: it is told in slices. */
+void stats_sub_there(struct stats *s, uint32_t *entry, const void *channel, enum stats_transport mode, unsigned n);
 /* CHANNEL is about to end. */
 void stats_sub_gone(struct stats *s, uint32_t *entry);
 

@@ -127,3 +127,28 @@ map_each(struct map *m, void (*cb)(struct map_node *node, void *arg), void *arg)
     struct visit v = {cb, arg};
     table_each(&m->table, visit, &v);
 }
+
+void
+map_walk_begin(struct map *m)
+{
+    table_walk_begin(&m->table);
+}
+
+bool
+map_walk(struct map *m, size_t *at, void (*cb)(struct map_node *node, void *arg), void *arg)
+{
+    struct visit v = {cb, arg};
+    return table_walk(&m->table, at, visit, &v);
+}
+
+void
+map_walk_end(struct map *m)
+{
+    table_walk_end(&m->table);
+}
+
+bool
+map_shrink(struct map *m, size_t most)
+{
+    return table_shrink(&m->table, most);
+}

@@ -135,25 +135,58 @@ table_remove(struct table *t, struct table_node *node)
     *at = node->next;
     node->next = NULL;
     t->n--;
-    if (!t->walking)
+    if (t->walks == 0)
         shrink(t, 2); /* two for one, so that the table gets small in time */
+}
+
+static void
+visit(struct table *t, size_t index, void (*cb)(struct table_node *node, void *arg), void *arg)
+{
+    struct table_node *next;
+    for (struct table_node *node = *bucket(t, index); node != NULL; node = next) {
+        next = node->next;
+        cb(node, arg);
+    }
 }
 
 void
 table_each(struct table *t, void (*cb)(struct table_node *node, void *arg), void *arg)
 {
-    bool outer = t->walking; /* a walk within a walk leaves the shrinking to the outer one */
     if (t->n == 0)
         return;
-    t->walking = true;
-    for (size_t i = 0; i < t->buckets; i++) {
-        struct table_node *node, *next;
-        for (node = *bucket(t, i); node != NULL; node = next) {
-            next = node->next;
-            cb(node, arg);
-        }
-    }
-    t->walking = outer;
-    if (!outer)
-        shrink(t, t->buckets);
+    t->walks++; /* a walk within a walk leaves the shrinking to the outer one */
+    for (size_t i = 0; i < t->buckets; i++)
+        visit(t, i, cb, arg);
+    t->walks--;
+    table_shrink(t, t->buckets);
+}
+
+void
+table_walk_begin(struct table *t)
+{
+    t->walks++;
+}
+
+/* Splitting a bucket moves elements to one behind all others, so none of them is missed. */
+bool
+table_walk(struct table *t, size_t *at, void (*cb)(struct table_node *node, void *arg), void *arg)
+{
+    if (t->segs[0] == NULL || *at >= t->buckets)
+        return false;
+    visit(t, (*at)++, cb, arg);
+    return true;
+}
+
+void
+table_walk_end(struct table *t)
+{
+    t->walks--;
+}
+
+bool
+table_shrink(struct table *t, size_t most)
+{
+    if (t->walks == 0)
+        shrink(t, most);
+    return t->walks == 0 && t->buckets > FIRST && t->n < t->buckets / 2;
 }

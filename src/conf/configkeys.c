@@ -145,7 +145,7 @@ const struct config_key config_keys[] = {
     KEY("handler", "command_spec", KEY_SPEC, AT_START, command_spec, "tcp://127.0.0.1:5563",
         "where to receive commands (ZeroMQ REP)"),
     OPT("handler", "state_spec", KEY_SPEC, AT_START, state_spec, "", "ipc://{rundir}/{ipc_prefix}state",
-        "session state service (ZeroMQ DEALER)"),
+        "accepted for compatibility: there are no sessions, a warning says so"),
     INT("handler", "message_rate", INT_MIN, INT_MAX, AT_START, message_rate, "0",
         "deliveries a second, for each route with an id and for all others; 0: no limit"),
     INT("handler", "message_hwm", INT_MIN, INT_MAX, AT_START, message_hwm, "25000",
@@ -176,7 +176,7 @@ const struct config_key config_keys[] = {
     OPT("handler", "prometheus_prefix", KEY_TEXT, AT_START, prometheus_prefix, "", "pushpin_",
         "what the names of metrics begin with"),
     OPT("handler", "share_all", KEY_BOOL, AT_START, share_all, "false", "true",
-        "ask the origin once for simultaneous requests of the same method and URI"),
+        "ask the origin once for simultaneous requests of the same method and URI, whoever sends them"),
 
     LEGACY("runner", "rundir"),
     LEGACY("handler", "push_in_sub_spec"),

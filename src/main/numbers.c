@@ -28,8 +28,9 @@ numbers_count(struct numbers *n, struct channel *ch, enum format_kind kind)
 static void
 tell_sub(struct channel *ch, void *arg)
 {
+    const struct numbers *n = arg;
     for (int kind = 0; kind < FORMAT_KINDS; kind++)
-        numbers_count(arg, ch, kind);
+        stats_sub_there(n->stats, &ch->counted, ch, (enum stats_transport)kind, channel_receivers(ch, kind));
 }
 
 static void
@@ -37,7 +38,22 @@ tell_subs(void *arg)
 {
     struct numbers *n = arg;
     if (n->channels != NULL)
-        channels_each(n->channels, tell_sub, n);
+        walk_start(&n->telling, n->channels);
+}
+
+void
+numbers_watch(struct numbers *n, struct loop *l, struct channels *c)
+{
+    n->channels = c;
+    walk_init(&n->telling, l, tell_sub, NULL, n);
+}
+
+void
+numbers_unwatch(struct numbers *n)
+{
+    if (n->channels != NULL)
+        walk_stop(&n->telling);
+    n->channels = NULL;
 }
 
 int

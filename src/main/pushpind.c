@@ -184,7 +184,7 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
-    p->numbers.channels = p->channels;
+    numbers_watch(&p->numbers, p->loop, p->channels);
     fanout_set_stats(p->fanout, p->numbers.stats);
     publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
@@ -210,8 +210,12 @@ build_proxy(struct pushpind *p, struct err *e)
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
-    p->doors =
-        (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
+    p->doors = (struct doors){.loop = p->loop,
+                              .config = c,
+                              .channels = p->channels,
+                              .publish = p->publish,
+                              .proxy = p->proxy,
+                              .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
     proxy_set_stats(p->proxy, p->numbers.stats);
     return 0;
@@ -300,6 +304,7 @@ on_stop(int signo, void *arg)
     ports_close(p->ports);
     doors_stop(&p->doors);
     numbers_stop(&p->numbers);
+    fanout_hurry(p->fanout);
     if (!fanout_busy(p->fanout))
         tell_clients(p);
     timer_init(&p->stop, on_stop_timer);
@@ -400,6 +405,7 @@ end(struct pushpind *p)
         resolver_free(p->resolver);
     if (p->fanout != NULL)
         fanout_free(p->fanout);
+    numbers_unwatch(&p->numbers);
     if (p->channels != NULL)
         channels_free(p->channels);
     if (p->publish != NULL)

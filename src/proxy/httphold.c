@@ -36,6 +36,8 @@ httphold_free(void *ptr)
             responsehold_clear(h);
         else if (m->follow != NULL)
             follow_free(h);
+        if (m->asking != NULL)
+            netfilter_free(m->asking);
         instruct_clear(&m->instruct);
         mem_free(m->home);
         mem_free(m);
@@ -73,6 +75,8 @@ httphold_close(struct httphold *h)
         loop_timer_stop(h->proxy->loop, &h->more->timer);
         if (h->more->follow != NULL)
             follow_stop(h);
+        if (h->more->asking != NULL)
+            netfilter_stop(h->more->asking);
         if (h->more->instruct.gone_link != NULL)
             tell_gone(h);
     }
@@ -150,6 +154,72 @@ httphold_meta(const struct hold *hold, struct str name)
     return str_of(NULL, 0);
 }
 
+/* filters that ask a server */
+
+static bool
+asks(const struct instruct *in)
+{
+    for (unsigned i = 0; i < in->n_channels; i++)
+        for (unsigned k = 0; k < in->channels[i].n_filters; k++) {
+            int filter = filter_find(str_c(in->channels[i].filters[k]));
+            if (filter >= 0 && filter_asks(filter))
+                return true;
+        }
+    return false;
+}
+
+static void
+begin_asking(struct httphold *h)
+{
+    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE;
+    if (h->more->asking != NULL)
+        return;
+    h->more->asking =
+        netfilter_new(h->proxy, &h->hold, response ? &responsehold_netfilter_ops : &streamhold_netfilter_ops);
+    h->hold.ops = response ? &responsehold_asking_ops : &streamhold_asking_ops;
+}
+
+enum filter_result
+httphold_filter(struct httphold *h, const struct sub *sub, struct msg *m, struct msg **passed, struct err *e)
+{
+    if (h->more != NULL && h->more->asking != NULL)
+        return netfilter_run(h->more->asking, sub, m, passed, e);
+    return filter_message(sub, m, passed, e);
+}
+
+void
+httphold_keep(struct httphold *h, struct msg *m, unsigned how)
+{
+    if (!netfilter_keep(h->more->asking, m, how))
+        httphold_count(h, STATS_DROPPED_QUEUE, 1);
+}
+
+static const struct more *
+more_of(const struct hold *hold)
+{
+    return httphold_of((struct hold *)(uintptr_t)hold)->more;
+}
+
+void
+httphold_put_uri(const struct hold *hold, struct buf *out)
+{
+    buf_adds(out, str_c(more_of(hold)->home));
+}
+
+void
+httphold_put_meta(const struct hold *hold, json_t *out)
+{
+    const struct instruct *in = &more_of(hold)->instruct;
+    for (unsigned i = 0; i < in->n_meta; i++)
+        json_object_set_new(out, in->meta[i].name, json_string(in->meta[i].value)); /* not UTF-8: left out */
+}
+
+void
+httphold_put_ids(const struct hold *hold, struct headers *out)
+{
+    httphold_put_last(httphold_of((struct hold *)(uintptr_t)hold), out);
+}
+
 /* the client */
 
 void
@@ -175,15 +245,18 @@ httphold_on_gone(struct xchg *x, const char *why)
 
 /* Takes the place of whatever the subscription said before. C NULL: nothing. */
 static void
-set_terms(struct sub *sub, const struct instruct_channel *c)
+set_terms(struct httphold *h, struct sub *sub, const struct instruct_channel *c)
 {
     sub_set_prev_id(sub, c != NULL ? str_c(c->prev_id) : str_of(NULL, 0));
     if (sub->more != NULL)
         sub->more->n_filters = 0;
     for (unsigned i = 0; c != NULL && i < c->n_filters; i++) {
         int filter = filter_find(str_c(c->filters[i]));
-        if (filter >= 0)
-            sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter < 0)
+            continue;
+        sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter_asks(filter))
+            begin_asking(h);
     }
 }
 
@@ -204,13 +277,13 @@ subscribe_one(struct httphold *h, struct str name, const struct instruct_channel
 {
     struct sub *sub = hold_find(&h->hold, name);
     if (sub != NULL) {
-        set_terms(sub, c);
+        set_terms(h, sub, c);
         return sub;
     }
     sub = channels_subscribe(h->proxy->channels, &h->hold, name);
     log_debug("adding %s hold on %.*s", h->hold.kind == FORMAT_HTTP_RESPONSE ? "response" : "stream", STR_ARG(name));
     log_info("subscribe %.*s channel=%.*s%s", (int)h->uri_len, h->uri, STR_ARG(name), retry ? " retry" : "");
-    set_terms(sub, c);
+    set_terms(h, sub, c);
     *stale |= is_stale(sub);
     return sub;
 }
@@ -293,15 +366,16 @@ keep_more(struct httphold *h, const struct httphold_begin *b)
 {
     struct instruct *in = b->instruct;
     struct buf home = BUF_INIT(65536);
-    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE;
+    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE, asking = asks(in);
     struct more *m;
-    if (!response && in->keep_alive_len == 0 && in->n_meta == 0 && in->next_link == NULL && in->gone_link == NULL)
+    if (!response && in->keep_alive_len == 0 && in->n_meta == 0 && in->next_link == NULL && in->gone_link == NULL &&
+        !asking)
         return;
     m = h->more = mem_zalloc(sizeof *m);
     m->owner = h;
     m->instruct = *in;
     instruct_init(in);
-    if (m->instruct.next_link != NULL || m->instruct.gone_link != NULL) {
+    if (m->instruct.next_link != NULL || m->instruct.gone_link != NULL || asking) {
         clientreq_put_uri(b->req, &home);
         m->home = str_dup(buf_str(&home));
     }

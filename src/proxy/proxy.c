@@ -3,12 +3,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "origin/wsoverhttp.h"
+#include "proxy/asker.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
 #include "proxy/links.h"
 #include "proxy/refusal.h"
 #include "proxy/rewrite.h"
+#include "proxy/sharing.h"
 #include "proxy/sockjs.h"
 #include "proxy/socksession.h"
 #include "proxy/updates.h"
@@ -51,6 +53,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->updates = updates_new(l);
     p->socksessions = socksessions_new(p);
     p->links = links_new(p);
+    p->askers = askers_new(p);
+    p->sharings = sharings_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -72,6 +76,8 @@ proxy_free(struct proxy *p)
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
     socksessions_free(p->socksessions);
+    askers_free(p->askers);
+    sharings_free(p->sharings);
     links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
@@ -274,19 +280,6 @@ size_t
 proxy_telling(const struct proxy *p)
 {
     return wsoverhttps_left(p->overhttp);
-}
-
-static void
-recover_one(struct hold *h, void *arg)
-{
-    (void)arg;
-    h->ops->update(h, UPDATE_LOW);
-}
-
-void
-proxy_recover(struct proxy *p)
-{
-    channels_each_hold(p->channels, recover_one, NULL);
 }
 
 bool

@@ -16,13 +16,15 @@
 struct wshold;
 struct wshold_owner;
 
-/* What the owner is asked for; the first two may end the hold. */
+/* What the owner is asked for; the first three may end the hold. */
 struct wshold_ops {
     /* The client's connection, and the origin's; WHY is one of STATS_CLOSED_. */
     void (*close)(struct wshold_owner *o, int code, struct str reason, enum stats_counter why);
     void (*detach)(struct wshold_owner *o);          /* the origin's alone */
     void (*refresh)(struct wshold_owner *o);         /* ask the origin for news, where that can be done */
     struct str (*uri)(const struct wshold_owner *o); /* for the log */
+    /* Append the URI that the client asked for, for filters. */
+    void (*put_uri)(const struct wshold_owner *o, struct buf *out);
 };
 
 /* The beginning of what has a hold, and joined to its client. */

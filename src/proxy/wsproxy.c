@@ -17,27 +17,27 @@ count(struct wsproxy *w, enum stats_counter what, uint64_t n)
 
 /* what comes behind it */
 
-/* What the log line at its end says. */
+/* What the log line at its end says, and for filters the URI as asked for. */
 struct wsend {
     uint64_t began;     /* ms of the monotonic clock */
     uint32_t asked_len; /* 0: as the origin has it */
     uint16_t closed;    /* the code of the first close frame, 0 before */
-    uint8_t target_len;
+    uint8_t target_len; /* 0: the end is not logged */
     bool over_http;
 };
 
-/* NULL: its end is not logged. */
+/* NULL: none of that is needed. */
 static struct wsend *
 end_of(const struct wsproxy *w)
 {
-    return w->logged ? (struct wsend *)(uintptr_t)(w + 1) : NULL;
+    return w->has_end ? (struct wsend *)(uintptr_t)(w + 1) : NULL;
 }
 
 /* Without a struct wsend it begins in what would be padding. */
 static char *
 text_of(struct wsproxy *w)
 {
-    return w->logged ? (char *)(end_of(w) + 1) : w->text;
+    return w->has_end ? (char *)(end_of(w) + 1) : w->text;
 }
 
 static struct str
@@ -50,6 +50,15 @@ static struct str
 uri_of(struct wsproxy *w)
 {
     return str_of(text_of(w) + w->prefix_len, w->uri_len);
+}
+
+/* As the client has asked for it. */
+static struct str
+asked_of(struct wsproxy *w)
+{
+    const struct wsend *end = end_of(w);
+    struct str uri = uri_of(w);
+    return end != NULL && end->asked_len > 0 ? str_of(uri.ptr + uri.len, end->asked_len) : uri;
 }
 
 static size_t
@@ -84,12 +93,11 @@ static void
 log_end(struct wsproxy *w)
 {
     const struct wsend *end = end_of(w);
-    const char *behind = uri_of(w).ptr + w->uri_len;
     struct reqlog_end e;
-    if (end == NULL)
+    if (end == NULL || end->target_len == 0)
         return;
-    e = (struct reqlog_end){.uri = end->asked_len > 0 ? str_of(behind, end->asked_len) : uri_of(w),
-                            .target = str_of(behind + end->asked_len, end->target_len),
+    e = (struct reqlog_end){.uri = asked_of(w),
+                            .target = str_of(uri_of(w).ptr + w->uri_len + end->asked_len, end->target_len),
                             .over_http = end->over_http,
                             .code = end->closed != 0 ? end->closed : WSFRAME_ABNORMAL,
                             .began = end->began};
@@ -341,7 +349,19 @@ on_hold_uri(const struct wshold_owner *o)
     return uri_of(of_owner(o));
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, on_hold_uri};
+/* As a URI of the web. */
+static void
+put_uri(const struct wshold_owner *o, struct buf *out)
+{
+    struct str uri = asked_of(of_owner(o));
+    if (str_istarts(uri, STR("ws"))) {
+        buf_adds(out, STR("http"));
+        uri = str_from(uri, 2);
+    }
+    buf_adds(out, uri);
+}
+
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, on_hold_uri, put_uri};
 
 /* by its id */
 
@@ -408,27 +428,28 @@ put(char *to, struct str text)
 static struct wsproxy *
 wsproxy_alloc(const struct wsproxy_begin *b)
 {
-    struct str asked = str_eq(b->asked, b->uri) ? STR("") : b->asked;
-    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
-    size_t text = b->prefix.len + b->uri.len;
-    bool logged = log_on(LOG_INFO);
-    struct wsproxy *w = slab_alloc(logged ? sizeof *w + sizeof(struct wsend) + text + asked.len + target.len
-                                          : offsetof(struct wsproxy, text) + text);
+    bool logged = log_on(LOG_INFO), grip = b->prefix.ptr != NULL;
+    struct str asked = (logged || grip) && !str_eq(b->asked, b->uri) ? b->asked : STR("");
+    struct str target = logged ? str_sub(str_c(b->target->text), 0, UINT8_MAX) : STR("");
+    size_t text = b->prefix.len + b->uri.len + asked.len + target.len;
+    bool has_end = asked.len + target.len > 0;
+    struct wsproxy *w =
+        slab_alloc(has_end ? sizeof *w + sizeof(struct wsend) + text : offsetof(struct wsproxy, text) + text);
     char *to;
-    w->logged = logged;
+    w->has_end = has_end;
+    w->grip = grip;
     w->prefix_len = (uint16_t)b->prefix.len;
     w->uri_len = (uint32_t)b->uri.len;
-    to = text_of(w);
-    to += put(to, b->prefix);
-    to += put(to, b->uri);
-    if (logged) {
+    if (has_end)
         *end_of(w) = (struct wsend){.began = clock_now(),
                                     .asked_len = (uint32_t)asked.len,
                                     .target_len = (uint8_t)target.len,
                                     .over_http = b->over_http};
-        to += put(to, asked);
-        put(to, target);
-    }
+    to = text_of(w);
+    to += put(to, b->prefix);
+    to += put(to, b->uri);
+    to += put(to, asked);
+    put(to, target);
     return w;
 }
 
@@ -443,7 +464,6 @@ wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
         memcpy(w->id, ws_id(b->origin), sizeof w->id);
     else
         uuid_make(w->id);
-    w->grip = b->prefix.ptr != NULL;
     table_add(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);

@@ -26,9 +26,9 @@ struct wsproxy {
     bool grip : 1; /* GRIP mode */
     bool amid : 1; /* a message of the client has come in part */
     bool over : 1;
-    bool logged : 1; /* its end will be */
-    /* The prefix of content messages; the URI as sent to the origin, for the log. Where the end is logged what that
-     * needs comes before, see wsproxy.c, and behind: the URI as asked for, where it is another, and the target. */
+    bool has_end : 1;
+    /* The prefix of content messages; the URI as sent to the origin, for the log. Before them what its end needs, see
+     * wsproxy.c, where there is any of that, and behind: the URI as asked for, where it is another, and the target. */
     char text[];
 };
 
