@@ -69,12 +69,13 @@ int
 wsqueue_accept(struct wsqueue *q, uint64_t n)
 {
     bool all = n == UINT64_MAX || n == q->offered_bytes;
+    bool newer = q->offered_last && q->events.n > q->offered; /* something has come since */
     if (!all && n > q->offered_bytes)
         return -1;
     if (!all && n == 0 && !q->offered_last)
         return -1;
     q->replayed = all ? 0 : q->offered_bytes - (size_t)n;
-    q->held_back = !all;
+    q->held_back = !all && !newer;
     for (; q->offered > 0; q->offered--) { /* events without content go with what stands before them */
         struct event *e = first(q);
         size_t len = e->len - e->at;
