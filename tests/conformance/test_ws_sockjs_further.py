@@ -120,8 +120,8 @@ def test_methods_of_transports(wire):
 
 def test_session_without_a_poll_ends(wire):
     s = Session(wire)
-    o = s.open()
     begun = time.monotonic()
+    o = s.open()
     o.gone(LIMIT)
     assert time.monotonic() - begun > 3
     assert s.send("too late").status == 404
