@@ -36,9 +36,9 @@ CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_ins
                     test_ws_frames test_ws_handshake test_ws_test_route test_ws_grip test_ws_publish test_ws_fanout \
                     test_ws_deflate test_ws_over_http test_ws_over_http_errors test_ws_passthrough test_ws_stats \
                     test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
-                    test_cross_origin test_filters test_grip_headers test_links test_ws_sockjs \
-                    test_strict_http test_smuggling test_smuggling_answers
-PYTEST_ARGS = -n 2 -q
+                    test_cross_origin test_filters test_filters_http test_grip_headers test_links test_sharing \
+                    test_ws_sockjs test_strict_http test_smuggling test_smuggling_answers
+PYTEST_ARGS = -n 3 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy
@@ -195,7 +195,7 @@ install: all ## into PREFIX (/usr/local), under DESTDIR; configuration files tha
 check: ## deps-check, builds, every test below
 	@tests/tools/deps.sh $(DEPS) $(TEST_DEPS) --optional $(FUZZ_DEPS)
 	@$(MAKE) $(TWO) all $(BUILD)/pushbench build-unit
-	@+MAKE='$(MAKE)' tests/tools/check.sh unit layers conformance e2e 'fuzz FUZZ_SECONDS=5' bench-check
+	@+MAKE='$(MAKE)' tests/tools/check.sh unit layers conformance e2e 'fuzz FUZZ_SECONDS=3' bench-check
 
 build-unit: $(TEST_BIN)
 

@@ -20,7 +20,7 @@ struct map {
     struct map_node **segs[30]; /* owned; allocated as needed */
     size_t n;                   /* elements */
     size_t buckets;             /* in use */
-    bool walking;               /* inside map_each(): buckets stay as they are */
+    unsigned walks;             /* walks under way: no buckets are merged */
 };
 
 void map_init(struct map *m);
@@ -34,6 +34,16 @@ void map_remove(struct map *m, struct map_node *node);
 
 /* Call CB for every element. It may remove the element that it was given, and add none. */
 void map_each(struct map *m, void (*cb)(struct map_node *node, void *arg), void *arg);
+
+/* The same in steps, with anything happening to the map in between: map_walk_begin(), map_walk() with *AT 0 at first,
+ * which calls CB for the elements of one bucket, until it is false; map_walk_end(). Who is in the map all the time gets
+ * its call, and may get two. CB may remove the element that it was given, and add none. */
+void map_walk_begin(struct map *m);
+bool map_walk(struct map *m, size_t *at, void (*cb)(struct map_node *node, void *arg), void *arg);
+void map_walk_end(struct map *m);
+/* Give back up to MOST buckets of those that are no longer needed, and were kept for a walk. false: there are no more.
+ */
+bool map_shrink(struct map *m, size_t most);
 
 /* SipHash-1-3 under the process's own random key. */
 uint64_t map_hash(const void *data, size_t len);

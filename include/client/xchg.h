@@ -60,7 +60,7 @@ struct xchg {
     bool body_complete : 1;               /* nothing more of the request will come */
     bool started : 1;                     /* the head of the answer has been given */
     bool close : 1;                       /* the connection ends after this answer */
-    bool say_keep_alive : 1;              /* write "Connection: keep-alive" where it is kept */
+    bool say_connection : 1;              /* write the Connection header also where it says the usual */
     uint16_t group;                       /* of stats: where its bytes count; set by the user with LIVE */
     uint32_t live;                        /* of stats: the request, 0: it is not counted; the server ends it */
 };

@@ -19,6 +19,14 @@ struct config_list {
     unsigned n;
 };
 
+/* A place where metrics are served. */
+struct config_metrics {
+    char *text; /* as it stands in the file; NULL: disabled */
+    char *addr; /* an IP address, or "ipc://PATH" */
+    int port;
+    char *prefix; /* of all names */
+};
+
 struct config_listener {
     char *addr; /* owned; "0.0.0.0" when none was given; IPv6 without brackets */
     uint16_t port;
@@ -82,9 +90,8 @@ struct config {
     int connection_queue_max;                             /* bytes; new: what may wait for one slow client */
     int stats_subscription_ttl, stats_report_interval;    /* s */
     bool stats_json;
-    char *prometheus_addr; /* NULL: disabled; may be "ipc://PATH" */
-    int prometheus_port;
-    char *prometheus_prefix;
+    struct config_metrics metrics;
+    struct config_metrics proxy_metrics; /* of [proxy]: a second place, without the numbers of messages */
     bool share_all;
 };
 

@@ -9,8 +9,8 @@ struct metrics;
 
 enum { METRICS_CONNECTIONS_MAX = 16, METRICS_HEAD_MAX = 8192 };
 
-/* Both are borrowed. PREFIX: what all names begin with. */
-struct metrics *metrics_new(const struct stats *stats, const char *prefix);
+/* Both are borrowed. PREFIX: what all names begin with. Without MESSAGES their numbers stay 0. */
+struct metrics *metrics_new(const struct stats *stats, const char *prefix, bool messages);
 void metrics_free(struct metrics *m);
 
 /* For h1server_ops; ARG is the metrics. What is refused is refused as at the control port. */

@@ -24,11 +24,15 @@ void zsock_context_free(struct zcontext *c);
 
 enum zsock_type { ZSOCK_PULL, ZSOCK_PUSH, ZSOCK_SUB, ZSOCK_PUB, ZSOCK_XPUB, ZSOCK_ROUTER, ZSOCK_DEALER };
 
-enum { ZSOCK_FRAMES = 16 }; /* of one message are shown to the owner */
+enum {
+    ZSOCK_FRAMES = 16,     /* of one message are shown to the owner */
+    ZSOCK_ENVELOPE = 65536 /* bytes that a message may have besides its longest frame */
+};
 
 struct zsock_ops {
     /* A whole message of N frames; they are gone when the call returns. Of a message with more than ZSOCK_FRAMES frames
-     * only the first ZSOCK_FRAMES are there; the rest has been thrown away. */
+     * only the first ZSOCK_FRAMES are there; the rest has been thrown away. A frame with which they would be longer
+     * together than a single one may be, and ZSOCK_ENVELOPE bytes more, is there, but empty. */
     void (*on_message)(const struct str *frames, unsigned n, void *arg);
 };
 

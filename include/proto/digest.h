@@ -1,4 +1,4 @@
-/* digest.h - base64, SHA-1 and keyed hashes. */
+/* digest.h - base64, SHA-1, MD5 and keyed hashes. */
 #ifndef PROTO_DIGEST_H
 #define PROTO_DIGEST_H
 
@@ -14,5 +14,7 @@ int base64url_decode(struct buf *b, struct str text);
 
 void hmac_sha256(struct str key, struct str data, unsigned char out[32]);
 void sha1(struct str data, unsigned char out[20]);
+/* 0, or -1: the system's rules forbid MD5. Only for what need not be secret. */
+int md5(struct str data, unsigned char out[16]);
 
 #endif

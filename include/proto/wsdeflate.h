@@ -8,7 +8,7 @@
 
 #include "proto/header.h"
 
-enum { WSDEFLATE_BITS = 15, WSDEFLATE_BITS_MIN = 9 }; /* of the window; zlib cannot do 8 */
+enum { WSDEFLATE_BITS = 15, WSDEFLATE_BITS_MIN = 8 }; /* of the window */
 
 /* What was agreed. */
 struct wsdeflate_params {

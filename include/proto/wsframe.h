@@ -15,6 +15,7 @@
 #ifndef PROTO_WSFRAME_H
 #define PROTO_WSFRAME_H
 
+#include "base/buf.h"
 #include "proto/utf8.h"
 
 enum wsframe_opcode {
@@ -108,6 +109,12 @@ struct wsframe_spec {
 };
 /* A frame's head for LEN bytes of payload. Returns the bytes written to OUT. */
 size_t wsframe_head(char out[WSFRAME_HEAD_MAX], const struct wsframe_spec *spec, uint64_t len);
+/* The same of the next frame of a message, or of a piece of one, which has at most MAX bytes (0: any number) of REST.
+ * They are taken off it; SPEC is then that of the frame behind. LAST: is the end of REST the message's? */
+size_t wsframe_head_next(char out[WSFRAME_HEAD_MAX], struct wsframe_spec *spec, struct str *rest, size_t max, bool last,
+                         struct str *payload);
+/* Append all of them. */
+int wsframe_put(struct buf *b, struct wsframe_spec spec, struct str payload, size_t max);
 /* Mask, or unmask, in place. AT: how many bytes of the frame's payload come before. */
 void wsframe_mask(char *data, size_t len, const unsigned char key[4], size_t at);
 /* A close frame's payload. REASON is cut to what fits, no character in two. CODE WSFRAME_NO_CODE: empty. */

@@ -33,8 +33,6 @@ void proxy_shutdown(struct proxy *p);
 
 /* Is an origin still being told that a client has gone? */
 bool proxy_busy(const struct proxy *p);
-/* The command "recover": ask the origins of all holds again. */
-void proxy_recover(struct proxy *p);
 /* Is there a request or hold with this connection id? */
 bool proxy_connection_exists(const struct proxy *p, struct str id);
 /* The command "refresh": ask a WebSocket's origin for news. -1: there is none with this id. */

@@ -46,8 +46,9 @@ struct channel {
     uint32_t counted;             /* of stats: its entry there; the listener's, 0 at first */
     uint8_t id_len;               /* bytes of last_id.near; CHANNEL_ID_FAR: it is far; CHANNEL_ID_NONE: unknown */
     uint8_t many;                 /* bit (1 << kind): crowd[kind] is many */
-    bool first_second;            /* IN_LINE for the update after the first subscription */
-    bool waited;                  /* of pub/seq: items wait for their predecessors */
+    bool first_second : 1; /* IN_LINE for the update of its holds: of a new channel, or of one that is recovered */
+    bool waited : 1;       /* of pub/seq: items wait for their predecessors */
+    uint8_t era;           /* of the table when the last id was set; it is unknown in another */
     char name[];
 };
 
@@ -57,6 +58,8 @@ struct channels_ops {
     void (*on_last)(void *arg, struct channel *ch);
     /* A subscription ends of which deliveries wait in the limiter. */
     void (*on_dropped)(void *arg, struct sub *sub);
+    /* They are for another subscription of the channel from now on. */
+    void (*on_moved)(void *arg, struct sub *from, struct sub *to);
     /* The number of subscriptions of one kind has changed. */
     void (*on_count)(void *arg, struct channel *ch, enum format_kind kind);
 };
@@ -74,10 +77,14 @@ void channels_listen(struct channels *t, const struct channels_ops *ops, void *a
 /* NULL when nobody is, or lingers, there. */
 struct channel *channels_find(struct channels *t, struct str name);
 size_t channels_count(const struct channels *t);
+/* Is any hold on more than one channel? */
+bool channels_overlap(const struct channels *t);
 
 /* Subscribe H; the sub of an earlier call when it is subscribed already. */
 struct sub *channels_subscribe(struct channels *t, struct hold *h, struct str name);
 void channels_unsubscribe(struct sub *sub);
+/* What is on its way to FROM reaches TO, a newer subscription of the same channel and kind, and FROM no more. */
+void channels_move(struct sub *from, struct sub *to);
 
 /* The id of the item delivered last, valid until it changes; ptr NULL: unknown. */
 struct str channel_last_id(const struct channel *ch);
@@ -100,10 +107,11 @@ channel_subs(const struct channel *ch, enum format_kind kind, uint32_t *n)
     return many ? c->many->at : &c->one;
 }
 
-/* Call CB for every hold of every channel, once for each subscription. It must not change the table: what it starts
- * happens later. */
-void channels_each_hold(struct channels *t, void (*cb)(struct hold *h, void *arg), void *arg);
-void channels_each(struct channels *t, void (*cb)(struct channel *ch, void *arg), void *arg);
+/* Forget all last ids, at once, and have the HTTP holds of all channels updated, which takes its time. */
+void channels_recover(struct channels *t);
+
+/* By name; for pub/walk. */
+struct map *channels_map(struct channels *t);
 
 /* The array of that kind, made when there is none yet: for an outbox, that must end in subs_settle(). */
 struct subs *subs_of(struct channel *ch, enum format_kind kind);

@@ -32,7 +32,7 @@ struct sub {
     struct sub *next;        /* in hold->subs */
     struct sub_more *more;   /* owned; NULL when there is nothing more */
     uint32_t index;          /* in the channel's array */
-    uint32_t actions;        /* deliveries that wait in the limiter */
+    uint32_t limited;        /* of pub/limit: its number there while deliveries wait; 0: none do */
 };
 
 /* Why the origin should be asked again, and how soon. Spec: reliability 1. */
@@ -56,7 +56,7 @@ struct hold {
     void *client;               /* borrowed; what deliver() reaches through: fetched into the cache ahead of time */
     struct sub first;           /* memory of one subscription: most holds have no other */
     uint8_t kind;               /* enum format_kind: which format of an item it takes */
-    uint8_t n_subs;
+    uint16_t n_subs;
     bool first_used;
     bool filters_itself; /* deliver() is given everything: ids are looked at before the filters */
 };

@@ -8,7 +8,10 @@
 
 struct lastids;
 
-enum { LASTIDS_MAX = 1000000 }; /* pairs; beyond it the oldest are forgotten first */
+enum {
+    LASTIDS_MAX = 1000000, /* pairs; beyond it the oldest are forgotten first */
+    LASTIDS_KEY_MAX = 128  /* bytes of a pair; of a longer one its digest is remembered */
+};
 
 /* TTL in milliseconds. */
 struct lastids *lastids_new(uint64_t ttl);

@@ -31,9 +31,6 @@ void publish_set_stats(struct publish *p, struct stats *s, int block_size);
  */
 unsigned publish_item(struct publish *p, struct item *item);
 
-/* Forget all last ids (the command "recover"). */
-void publish_forget(struct publish *p);
-
 /* CH is about to end: what waits for it or is on its way is dropped. */
 struct channel;
 void publish_channel_gone(struct publish *p, struct channel *ch);

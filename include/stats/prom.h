@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "stats/stats.h"
 
-/* Append the text. PREFIX: what all names begin with. */
-void prom_put(const struct stats *s, const char *prefix, struct buf *out);
+/* Append the text. PREFIX: what all names begin with. Without MESSAGES those that were received and sent are 0. */
+void prom_put(const struct stats *s, const char *prefix, bool messages, struct buf *out);
 
 #endif

@@ -107,7 +107,7 @@ struct stats_ops {
     struct str (*peer)(const void *who, char text[ADDRESS_TEXT_MAX]);
     /* How many clients a channel has, and its name. */
     unsigned (*subscribers)(const void *channel, enum stats_transport mode, struct str *name);
-    /* Call stats_sub() for every channel: somebody wants to know now. */
+    /* Call stats_sub_there() for every channel, now or in time: somebody wants to know. */
     void (*tell_subs)(void *arg);
 };
 
@@ -176,6 +176,7 @@ struct stats_conn {
     const char *route;  /* its explicit id; NULL: none */
     unsigned slot;
     bool secure;
+    bool made; /* nobody has been told of ID: its end may be changed, so that stats_conn_find() finds it */
 };
 
 enum { STATS_ID_MAX = 64 }; /* bytes of a connection's id, the NUL included */
@@ -188,13 +189,17 @@ void stats_conn_again(struct stats *s, uint32_t conn);
 void stats_conn_end(struct stats *s, unsigned slot, uint32_t *conn, enum stats_counter why);
 /* Its id, for log lines; empty when it has none that anybody could know. */
 struct str stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX]);
-/* Is there one with this id? */
-bool stats_conn_exists(const struct stats *s, struct str id);
+/* Is there one with this id, and which? 0: there is none, or its id was brought along. */
+uint32_t stats_conn_find(const struct stats *s, struct str id);
+/* Is what stands for a connection that one? */
+bool stats_conn_is(uint32_t conn, uint32_t found);
 
 /* subscriptions */
 
 /* CHANNEL has N clients in this mode now. *ENTRY is the caller's to keep with the channel, 0 at first. */
 void stats_sub(struct stats *s, uint32_t *entry, const void *channel, enum stats_transport mode, unsigned n);
+/* The same of what has been there before anybody wanted to know: it is told in slices. */
+void stats_sub_there(struct stats *s, uint32_t *entry, const void *channel, enum stats_transport mode, unsigned n);
 /* CHANNEL is about to end. */
 void stats_sub_gone(struct stats *s, uint32_t *entry);
 

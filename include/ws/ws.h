@@ -24,6 +24,7 @@ struct ws_piece {
     uint8_t opcode;       /* of the message, for each of its pieces */
     bool first, last;
     bool packed; /* FRAMED is compressed with a window of WSDEFLATE_BITS, and the payload is not there */
+    bool asks;   /* a ping of the other side, which hears of the answer */
 };
 
 struct ws_user_ops {

@@ -21,6 +21,7 @@ struct wsconns_settings {
     unsigned activity_timeout;    /* s without traffic in either direction; 0: no limit */
     unsigned ping_interval;       /* s without traffic after which the peer is asked for a sign of life; 0: never */
     struct wsframe_limits limits; /* for what peers send */
+    size_t frame_max;             /* bytes of a frame that goes to a client; 0: any number */
     /* The number of connections has fallen; may be NULL. */
     void (*on_closed)(void *arg);
     void *arg;

@@ -194,25 +194,58 @@ map_remove(struct map *m, struct map_node *node)
     *at = node->next;
     node->next = NULL;
     m->n--;
-    if (!m->walking)
+    if (m->walks == 0)
         shrink(m, 2); /* two for one, so that the table gets small in time */
+}
+
+static void
+visit(struct map *m, size_t index, void (*cb)(struct map_node *node, void *arg), void *arg)
+{
+    struct map_node *next;
+    for (struct map_node *node = *bucket(m, index); node != NULL; node = next) {
+        next = node->next;
+        cb(node, arg);
+    }
 }
 
 void
 map_each(struct map *m, void (*cb)(struct map_node *node, void *arg), void *arg)
 {
-    bool outer = m->walking; /* a walk within a walk leaves the shrinking to the outer one */
     if (m->n == 0)
         return;
-    m->walking = true;
-    for (size_t i = 0; i < m->buckets; i++) {
-        struct map_node *node, *next;
-        for (node = *bucket(m, i); node != NULL; node = next) {
-            next = node->next;
-            cb(node, arg);
-        }
-    }
-    m->walking = outer;
-    if (!outer)
-        shrink(m, m->buckets);
+    m->walks++; /* a walk within a walk leaves the shrinking to the outer one */
+    for (size_t i = 0; i < m->buckets; i++)
+        visit(m, i, cb, arg);
+    m->walks--;
+    map_shrink(m, m->buckets);
+}
+
+void
+map_walk_begin(struct map *m)
+{
+    m->walks++;
+}
+
+/* Splitting a bucket moves elements to one behind all others, so none of them is missed. */
+bool
+map_walk(struct map *m, size_t *at, void (*cb)(struct map_node *node, void *arg), void *arg)
+{
+    if (m->segs[0] == NULL || *at >= m->buckets)
+        return false;
+    visit(m, (*at)++, cb, arg);
+    return true;
+}
+
+void
+map_walk_end(struct map *m)
+{
+    m->walks--;
+}
+
+bool
+map_shrink(struct map *m, size_t most)
+{
+    if (m->walks == 0)
+        shrink(m, most);
+    return m->walks == 0 && m->buckets > FIRST && m->n < m->buckets / 2;
 }

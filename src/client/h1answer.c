@@ -19,9 +19,9 @@ put_framing(struct h1conn *c, struct buf *b, int status, int64_t length)
         x->close = true;
     if (!x->body_complete)
         x->close = true; /* what is left of the request must not be taken for the next one */
-    if (x->close && x->minor == 1)
+    if (x->close && (x->minor == 1 || x->say_connection))
         buf_adds(b, STR("Connection: close\r\n"));
-    else if (!x->close && (x->minor == 0 || x->say_keep_alive))
+    else if (!x->close && (x->minor == 0 || x->say_connection))
         buf_adds(b, STR("Connection: keep-alive\r\n"));
     if (length >= 0 && xchg_status_has_body(status))
         buf_addf(b, "Content-Length: %lld\r\n", (long long)length);

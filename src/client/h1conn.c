@@ -200,7 +200,7 @@ begin_request(struct h1conn *c)
     x->minor = (uint8_t)head->minor;
     x->to_head = str_eq(head->method, STR("HEAD"));
     x->body_complete = head->framing == HTTP1_NO_BODY || (head->framing == HTTP1_LENGTH && head->length == 0);
-    x->started = x->say_keep_alive = false;
+    x->started = x->say_connection = false;
     x->close = !head->keep_alive;
     c->ended = c->parked = false;
     c->continued = !head->expect_continue;

@@ -109,6 +109,14 @@ set_rundir(struct loading *l)
     return 0;
 }
 
+/* What can be said in the file, and we cannot do. */
+static void
+warn_unsupported(const struct config *c)
+{
+    if (*c->state_spec != '\0')
+        log_warn("state_spec: sessions are not supported, it has no effect");
+}
+
 /* Each section's rows. [global] comes first: the other texts use its variables. */
 static int
 set_section(struct loading *l, const char *section, bool others)
@@ -317,6 +325,8 @@ config_from(FILE *stream, const char *path, const struct config_options *options
         rc = config_file_read(&l.main, path, stream, e);
     if (rc == 0)
         rc = fill(&l, options);
+    if (rc == 0)
+        warn_unsupported(c);
     config_file_clear(&l.main);
     config_file_clear(&l.include);
     if (rc == 0)

@@ -20,7 +20,7 @@ enum key_type {
     KEY_PROXIED,   /* marks those listeners */
     KEY_RANGES,    /* struct config_ranges */
     KEY_ADDRESS,   /* char *; an IP address */
-    KEY_METRICS,   /* prometheus_addr and prometheus_port */
+    KEY_METRICS,   /* struct config_metrics, but for its prefix */
     KEY_XFP,       /* int, CONFIG_XFP_* */
     KEY_IS_JSON,   /* bool */
     KEY_ELSEWHERE, /* read by config.c on its own, before or instead */

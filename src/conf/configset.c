@@ -194,22 +194,22 @@ set_int(struct config *c, const struct config_key *k, struct str text, struct er
 }
 
 static int
-set_metrics(struct config *c, struct str text, struct err *e)
+set_metrics(struct config_metrics *m, struct str text, struct err *e)
 {
-    uint16_t port;
-    set_text(&c->prometheus_addr, NULL);
+    uint16_t port = 0;
+    set_text(&m->text, NULL);
+    set_text(&m->addr, NULL);
     if (text.len == 0)
         return 0;
     if (str_starts(text, STR("ipc://")) && text.len > 6) {
-        c->prometheus_addr = str_dup(text);
-        return 0;
-    }
-    if (config_parse_port(text, &c->prometheus_addr, &port, NULL) != 0) {
+        m->addr = str_dup(text);
+    } else if (config_parse_port(text, &m->addr, &port, NULL) != 0) {
         err_set(e, "'%.*s' is not a port, ADDR:PORT, [IPV6]:PORT or ipc://PATH", (int)(text.len < 100 ? text.len : 100),
                 text.ptr);
         return -1;
     }
-    c->prometheus_port = port;
+    m->text = str_dup(text);
+    m->port = port;
     return 0;
 }
 
@@ -248,7 +248,7 @@ set_from_text(struct config *c, const struct config_key *k, enum key_type type, 
         *(int *)member(c, k) = xfp_of(text);
         return 0;
     case KEY_METRICS:
-        return set_metrics(c, text, e);
+        return set_metrics(member(c, k), text, e);
     default:
         return set_int(c, k, text, e);
     }
@@ -284,8 +284,10 @@ config_set(struct config *c, const struct config_key *k, enum key_type type, con
 void
 config_unset(struct config *c, const struct config_key *k)
 {
-    if (k->type == KEY_TEXT || k->type == KEY_SPEC || k->type == KEY_ADDRESS || k->type == KEY_METRICS)
+    if (k->type == KEY_TEXT || k->type == KEY_SPEC || k->type == KEY_ADDRESS)
         set_text(member(c, k), NULL);
+    else if (k->type == KEY_METRICS)
+        set_metrics(member(c, k), STR(""), NULL);
     else if (k->type == KEY_LIST)
         config_list_clear(member(c, k));
     else if (k->type == KEY_RANGES)

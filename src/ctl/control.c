@@ -221,7 +221,7 @@ static void
 on_body_end(struct xchg *x)
 {
     struct ctlreq *r = x->user;
-    if (x->close && xchg_more_input(x))
+    if (x->close && xchg_more_input(x) && xchg_head(x)->framing == HTTP1_LENGTH) /* else it is another request */
         answer_text(r, 400, STR("Request body exceeded Content-Length.\n"));
     else
         dispatch(r);
@@ -282,8 +282,8 @@ control_request(void *arg, struct xchg *x)
     log_debug("httpserver: IN %s %s", r->method, r->path);
     buf_init(&r->body, c->settings.max_body);
     timer_init(&r->timer, on_timer);
-    x->say_keep_alive = headers_list_has(&head->headers, STR("Connection"), STR("keep-alive"));
-    x->close = !x->say_keep_alive;
+    x->say_connection = true;
+    x->close = !headers_list_has(&head->headers, STR("Connection"), STR("keep-alive"));
     xchg_join(x, &xchg_user_ops, r);
     if (head->framing == HTTP1_CHUNKED || (head->framing == HTTP1_NO_BODY && needs_length(head->method)))
         answer_text(r, 411, STR("Request requires Content-Length.\n"));
@@ -304,6 +304,8 @@ control_bad_text(void *arg, int status, const char *why, bool in_body, struct bu
         buf_adds(out, STR("Request header too large.\n"));
     else if (str_eq(text, STR("invalid content length")))
         buf_adds(out, STR("Bad Content-Length.\n"));
+    else if (str_eq(text, STR("negative content length"))) /* any body is longer */
+        buf_adds(out, STR("Request body exceeded Content-Length.\n"));
     else
         buf_adds(out, STR("Failed to parse request header.\n"));
 }

@@ -9,14 +9,16 @@ enum { TEXT_MAX = 1 << 28 }; /* bytes */
 struct metrics {
     const struct stats *stats; /* borrowed */
     const char *prefix;        /* borrowed */
+    bool messages;
 };
 
 struct metrics *
-metrics_new(const struct stats *stats, const char *prefix)
+metrics_new(const struct stats *stats, const char *prefix, bool messages)
 {
     struct metrics *m = mem_zalloc(sizeof *m);
     m->stats = stats;
     m->prefix = prefix;
+    m->messages = messages;
     return m;
 }
 
@@ -32,7 +34,7 @@ answer(const struct metrics *m, struct xchg *x)
     struct header type = {STR("Content-Type"), STR("text/plain; version=0.0.4")};
     struct headers h = {&type, 1, 1, NULL};
     struct buf text = BUF_INIT(TEXT_MAX);
-    prom_put(m->stats, m->prefix, &text);
+    prom_put(m->stats, m->prefix, m->messages, &text);
     xchg_respond(x, 200, http_reason(200), &h, buf_str(&text));
     buf_clear(&text);
 }
@@ -46,7 +48,7 @@ metrics_request(void *arg, struct xchg *x)
     log_debug("httpserver: IN %.*s %.*s", STR_ARG(head->method), STR_ARG(path));
     if (query >= 0)
         path = str_sub(path, 0, (size_t)query);
-    x->close = true; /* a body, if there is one, is not read */
+    x->close = x->say_connection = true; /* a body, if there is one, is not read */
     if (str_eq(path, STR("/metrics")) || str_eq(path, STR("/")))
         answer(arg, x);
     else

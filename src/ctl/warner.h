@@ -1,4 +1,4 @@
-/* warner.h - warnings about what peers send, a few a second: garbage by the thousand may not fill the disk.
+/* warner.h - warnings about what peers send, so many a second: garbage by the thousand may not fill the disk.
  *
  * Part of what reads a socket; warner_stop() before its memory goes. */
 #ifndef CTL_WARNER_H
@@ -6,7 +6,7 @@
 
 #include "io/loop.h"
 
-enum { WARNER_LINES = 10, WARNER_TIME = 1000 }; /* lines that are written in so many ms */
+enum { WARNER_LINES = 100, WARNER_TIME = 1000 }; /* lines that are written in so many ms */
 
 struct warner {
     struct timer timer; /* set from the first line on, until the time is over */

@@ -11,7 +11,7 @@
 
 enum {
     IOV = 64,
-    SMALL = 2048, /* bytes */
+    SMALL = 2048,       /* bytes */
     PREFACE_LOOK = 4096 /* bytes of a preface that are looked at in a turn */
 };
 

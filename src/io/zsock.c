@@ -24,7 +24,9 @@ struct zsock {
     void *socket;                /* owned; NULL when closed */
     int ipc_mode;
     uint64_t dropped;
-    unsigned n; /* frames of the message being read; the first ZSOCK_FRAMES are kept */
+    size_t max_bytes; /* of a message's frames that are kept */
+    size_t bytes;     /* of those kept of the message being read */
+    unsigned n;       /* its frames; the first ZSOCK_FRAMES are kept */
     zmq_msg_t frames[ZSOCK_FRAMES];
     bool paused;
 };
@@ -72,6 +74,7 @@ drop_frames(struct zsock *z)
     for (unsigned i = 0; i < z->n && i < ZSOCK_FRAMES; i++)
         zmq_msg_close(&z->frames[i]);
     z->n = 0;
+    z->bytes = 0;
 }
 
 static bool
@@ -84,8 +87,14 @@ read_frame(struct zsock *z, bool *last)
         return false;
     }
     *last = !zmq_msg_more(into);
-    if (into == &spare)
+    if (into == &spare) {
         zmq_msg_close(&spare);
+    } else if (z->bytes + zmq_msg_size(into) > z->max_bytes) {
+        zmq_msg_close(into);
+        zmq_msg_init(into);
+    } else {
+        z->bytes += zmq_msg_size(into);
+    }
     z->n++;
     return true;
 }
@@ -183,6 +192,7 @@ zsock_new(struct zcontext *c, struct loop *l, enum zsock_type type, const struct
     z->arg = arg;
     z->socket = socket;
     z->ipc_mode = options->ipc_mode;
+    z->max_bytes = (size_t)options->max_message + ZSOCK_ENVELOPE;
     set_options(socket, options);
     task_init(&z->more, on_more);
     event_assign(&z->event, loop_base(l), fd, EV_READ | EV_PERSIST, on_fd, z);

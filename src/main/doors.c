@@ -8,6 +8,7 @@
 #include "io/zsock.h"
 #include "origin/origin.h"
 #include "proxy/proxy.h"
+#include "pub/channel.h"
 #include "pub/publish.h"
 
 enum {
@@ -42,8 +43,7 @@ static void
 recover_all(void *arg)
 {
     struct doors *d = arg;
-    publish_forget(d->publish);
-    proxy_recover(d->proxy);
+    channels_recover(d->channels);
 }
 
 static const struct h1server_ops publisher_ops = {on_control_request, control_bad_text, NULL};

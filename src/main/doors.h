@@ -2,7 +2,7 @@
  *
  *   publishers --HTTP--> listener --fd--> publishers (h1server) --> control --.
  *              --PULL, SUB--> zpub -------------------------------------------+--> publish
- *   operators  --REP--> command ----------------------------------------------'--> proxy: refresh, recover */
+ *   operators  --REP--> command ----------------------------------------------'--> proxy: refresh; channels: recover */
 #ifndef MAIN_DOORS_H
 #define MAIN_DOORS_H
 
@@ -14,6 +14,7 @@ struct doors {
     /* borrowed; set before the first of the following */
     struct loop *loop;
     const struct config *config;
+    struct channels *channels;
     struct publish *publish;
     struct proxy *proxy;
     struct origin *origin;

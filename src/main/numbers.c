@@ -28,8 +28,9 @@ numbers_count(struct numbers *n, struct channel *ch, enum format_kind kind)
 static void
 tell_sub(struct channel *ch, void *arg)
 {
+    const struct numbers *n = arg;
     for (int kind = 0; kind < FORMAT_KINDS; kind++)
-        numbers_count(arg, ch, kind);
+        stats_sub_there(n->stats, &ch->counted, ch, (enum stats_transport)kind, channel_receivers(ch, kind));
 }
 
 static void
@@ -37,7 +38,22 @@ tell_subs(void *arg)
 {
     struct numbers *n = arg;
     if (n->channels != NULL)
-        channels_each(n->channels, tell_sub, n);
+        walk_start(&n->telling, n->channels);
+}
+
+void
+numbers_watch(struct numbers *n, struct loop *l, struct channels *c)
+{
+    n->channels = c;
+    walk_init(&n->telling, l, tell_sub, NULL, n);
+}
+
+void
+numbers_unwatch(struct numbers *n)
+{
+    if (n->channels != NULL)
+        walk_stop(&n->telling);
+    n->channels = NULL;
 }
 
 int
@@ -62,49 +78,60 @@ numbers_open(struct numbers *n, struct loop *l, struct zcontext *z, const struct
 static void
 on_scraper(void *arg, int fd)
 {
-    struct numbers *n = arg;
-    h1server_accept(n->scrapers, fd, NULL);
-    listener_pause(n->listener, h1server_count(n->scrapers) >= METRICS_CONNECTIONS_MAX);
+    struct metrics_port *m = arg;
+    h1server_accept(m->scrapers, fd, NULL);
+    listener_pause(m->listener, h1server_count(m->scrapers) >= METRICS_CONNECTIONS_MAX);
 }
 
 static void
 on_closed(void *arg)
 {
-    struct numbers *n = arg;
-    if (n->listener != NULL)
-        listener_pause(n->listener, false);
+    struct metrics_port *m = arg;
+    if (m->listener != NULL)
+        listener_pause(m->listener, false);
 }
 
 static void
 on_request(void *arg, struct xchg *x)
 {
-    struct numbers *n = arg;
-    metrics_request(n->metrics, x);
+    struct metrics_port *m = arg;
+    metrics_request(m->metrics, x);
 }
 
 static const struct h1server_ops scraper_ops = {on_request, control_bad_text, on_closed};
 
-int
-numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, struct err *e)
+/* MESSAGES: also how many there were. */
+static int
+open_port(struct numbers *n, struct metrics_port *m, struct loop *l, const struct config *c,
+          const struct config_metrics *from, bool messages, struct err *e)
 {
     struct h1server_settings settings = {.max_head = METRICS_HEAD_MAX,
                                          .idle_timeout = METRICS_TIMEOUT_S,
                                          .activity_timeout = METRICS_TIMEOUT_S,
                                          .allow_no_host = true};
-    struct listener_spec spec = {.addr = c->prometheus_addr, .port = (uint16_t)c->prometheus_port, .mode = -1};
-    if (spec.addr == NULL)
+    struct listener_spec spec = {.addr = from->addr, .port = (uint16_t)from->port, .mode = -1};
+    if (from->addr == NULL)
         return 0;
     if (str_starts(str_c(spec.addr), STR("ipc://")))
         spec = (struct listener_spec){.path = spec.addr + 6, .mode = c->ipc_file_mode};
-    n->listener = listener_new(l, &spec, on_scraper, n, e);
-    if (n->listener == NULL) {
-        err_prefix(e, "unable to bind to prometheus port: ");
+    m->listener = listener_new(l, &spec, on_scraper, m, e);
+    if (m->listener == NULL) {
+        err_prefix(e, "unable to bind to prometheus port: %.300s: ", from->text);
         return -1;
     }
-    n->metrics = metrics_new(n->stats, c->prometheus_prefix);
-    n->scrapers = h1server_new(l, &settings, &scraper_ops, n);
-    log_info("metrics server: %s", listener_name(n->listener));
+    m->metrics = metrics_new(n->stats, from->prefix, messages);
+    m->scrapers = h1server_new(l, &settings, &scraper_ops, m);
+    log_info("metrics server: %s", listener_name(m->listener));
     return 0;
+}
+
+int
+numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, struct err *e)
+{
+    return open_port(n, &n->ports[0], l, c, &c->metrics, true, e) == 0 &&
+                   open_port(n, &n->ports[1], l, c, &c->proxy_metrics, false, e) == 0
+               ? 0
+               : -1;
 }
 
 /* the end */
@@ -112,21 +139,25 @@ numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, 
 void
 numbers_stop(struct numbers *n)
 {
-    if (n->listener != NULL)
-        listener_free(n->listener);
-    n->listener = NULL;
-    if (n->scrapers != NULL)
-        h1server_shutdown(n->scrapers);
+    for (struct metrics_port *m = n->ports; m < n->ports + countof(n->ports); m++) {
+        if (m->listener != NULL)
+            listener_free(m->listener);
+        m->listener = NULL;
+        if (m->scrapers != NULL)
+            h1server_shutdown(m->scrapers);
+    }
 }
 
 void
 numbers_close(struct numbers *n)
 {
     numbers_stop(n);
-    if (n->scrapers != NULL)
-        h1server_free(n->scrapers);
-    if (n->metrics != NULL)
-        metrics_free(n->metrics);
+    for (struct metrics_port *m = n->ports; m < n->ports + countof(n->ports); m++) {
+        if (m->scrapers != NULL)
+            h1server_free(m->scrapers);
+        if (m->metrics != NULL)
+            metrics_free(m->metrics);
+    }
     if (n->stats != NULL)
         stats_free(n->stats);
 }

@@ -4,20 +4,30 @@
 
 #include "conf/config.h"
 #include "pub/channel.h"
+#include "pub/walk.h"
 #include "stats/stats.h"
 
-struct numbers {
-    struct stats *stats;       /* owned */
-    struct channels *channels; /* borrowed; set once they are there */
-    /* the metrics port; NULL: not configured */
+/* A port for metrics; all NULL: not configured. */
+struct metrics_port {
     struct metrics *metrics;
     struct h1server *scrapers;
     struct listener *listener;
 };
 
+struct numbers {
+    struct stats *stats;          /* owned */
+    struct channels *channels;    /* borrowed; NULL: not there yet */
+    struct walk telling;          /* stats of all channels */
+    struct metrics_port ports[2]; /* of [handler] and [proxy] */
+};
+
 /* 0, or -1 with E set. */
 int numbers_open(struct numbers *n, struct loop *l, struct zcontext *z, const struct config *c, struct err *e);
 int numbers_open_metrics(struct numbers *n, struct loop *l, const struct config *c, struct err *e);
+/* Tell of C's channels, borrowed. */
+void numbers_watch(struct numbers *n, struct loop *l, struct channels *c);
+/* They are about to end. */
+void numbers_unwatch(struct numbers *n);
 /* No more scrapers. */
 void numbers_stop(struct numbers *n);
 /* What was opened, as far as it came; all who count have gone before. */

@@ -78,8 +78,8 @@ tcp_open(struct pubconn *c, const char *host, uint16_t port, struct err *e)
     for (const struct addrinfo *a = list; a != NULL && c->fd < 0; a = a->ai_next)
         c->fd = connect_one(a, c->deadline);
     if (c->fd < 0)
-        err_set(e, "cannot connect to %s: %s%s", c->peer, strerror(errno),
-                errno == ECONNREFUSED ? " (is pushpind running there?)" : "");
+        err_set(e, "%s (os error %d): cannot connect to %s%s", strerror(errno), errno, c->peer,
+                errno == ECONNREFUSED ? ", is pushpind running there?" : "");
     freeaddrinfo(list);
     return c->fd < 0 ? -1 : 0;
 }

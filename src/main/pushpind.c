@@ -158,6 +158,13 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_moved(void *arg, struct sub *from, struct sub *to)
+{
+    struct pushpind *p = arg;
+    fanout_sub_moved(p->fanout, from, to);
+}
+
+static void
 on_count(void *arg, struct channel *ch, enum format_kind kind)
 {
     struct pushpind *p = arg;
@@ -171,7 +178,7 @@ on_full(void *arg, bool full)
     doors_pause(&p->doors, full || p->stop_at != 0);
 }
 
-static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_count};
+static const struct channels_ops channels_ops = {on_first, on_last, on_dropped, on_moved, on_count};
 
 static void
 build_pub(struct pushpind *p)
@@ -184,8 +191,9 @@ build_pub(struct pushpind *p)
     p->fanout = fanout_new(p->loop, &limits);
     p->publish = publish_new(p->loop, &publish, p->channels, p->fanout);
     channels_listen(p->channels, &channels_ops, p);
-    p->numbers.channels = p->channels;
+    numbers_watch(&p->numbers, p->loop, p->channels);
     fanout_set_stats(p->fanout, p->numbers.stats);
+    fanout_set_frame_max(p->fanout, (size_t)c->client_buffer_size);
     publish_set_stats(p->publish, p->numbers.stats, c->message_block_size);
     fanout_on_full(p->fanout, on_full, p);
 }
@@ -202,6 +210,7 @@ build_proxy(struct pushpind *p, struct err *e)
                                        .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
     struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
                                   .ping_interval = (unsigned)c->websocket_ping_interval,
+                                  .frame_max = (size_t)c->client_buffer_size,
                                   .on_closed = on_client_closed,
                                   .arg = p};
     p->resolver = resolver_new(p->loop, NULL);
@@ -210,8 +219,12 @@ build_proxy(struct pushpind *p, struct err *e)
     p->proxy = proxy_new(p->loop, c, p->routes, p->origin, p->channels, p->wsconns, e);
     if (p->proxy == NULL)
         return -1;
-    p->doors =
-        (struct doors){.loop = p->loop, .config = c, .publish = p->publish, .proxy = p->proxy, .origin = p->origin};
+    p->doors = (struct doors){.loop = p->loop,
+                              .config = c,
+                              .channels = p->channels,
+                              .publish = p->publish,
+                              .proxy = p->proxy,
+                              .origin = p->origin};
     origin_set_stats(p->origin, p->numbers.stats);
     proxy_set_stats(p->proxy, p->numbers.stats);
     return 0;
@@ -305,6 +318,7 @@ on_stop(int signo, void *arg)
     ports_close(p->ports);
     doors_stop(&p->doors);
     numbers_stop(&p->numbers);
+    fanout_hurry(p->fanout);
     if (!fanout_busy(p->fanout))
         tell_clients(p);
     timer_init(&p->stop, on_stop_timer);
@@ -403,6 +417,7 @@ end(struct pushpind *p)
         resolver_free(p->resolver);
     if (p->fanout != NULL)
         fanout_free(p->fanout);
+    numbers_unwatch(&p->numbers);
     if (p->channels != NULL)
         channels_free(p->channels);
     if (p->publish != NULL)

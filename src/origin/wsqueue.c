@@ -55,7 +55,7 @@ wsqueue_offer(struct wsqueue *q, bool one, struct buf *body)
     q->offered_bytes = 0;
     list_each (&q->events, node) {
         const struct event *e = container_of(node, struct event, node);
-        if (one && q->offered > 0)
+        if (q->offered > 0 && (one || q->offered_bytes + (e->len - e->at) > WSQUEUE_OFFER_MAX))
             break;
         if (wsevents_put(body, e->type, str_of(e->data + e->at, e->len - e->at)) != 0)
             break;
@@ -74,8 +74,8 @@ wsqueue_accept(struct wsqueue *q, uint64_t n)
     if (!all && n == 0 && !q->offered_last)
         return -1;
     q->replayed = all ? 0 : q->offered_bytes - (size_t)n;
-    q->held_back = !all;
-    for (; q->offered > 0; q->offered--) { /* events without content go with what stands before them */
+    q->held_back = !all && q->offered == q->events.n; /* else something new has come meanwhile */
+    for (; q->offered > 0; q->offered--) {            /* events without content go with what stands before them */
         struct event *e = first(q);
         size_t len = e->len - e->at;
         if (!all && (len > n || n == 0))

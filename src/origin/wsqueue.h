@@ -6,6 +6,8 @@
 #include "base/list.h"
 #include "proto/wsevents.h"
 
+enum { WSQUEUE_OFFER_MAX = 200000 }; /* bytes of content in one request; one event may have more */
+
 struct wsqueue {
     struct list events; /* owned */
     size_t bytes;       /* of content that waits */
@@ -19,7 +21,7 @@ struct wsqueue {
 void wsqueue_init(struct wsqueue *q);
 void wsqueue_clear(struct wsqueue *q);
 void wsqueue_add(struct wsqueue *q, enum wsevent_type type, struct str content);
-/* Append what waits to BODY; ONE: one event only. */
+/* Append what waits to BODY, as much as a request may have; ONE: one event only. */
 void wsqueue_offer(struct wsqueue *q, bool one, struct buf *body);
 /* The origin took N bytes of content of what was offered, UINT64_MAX: all. 0, or -1: it cannot have, or there can be no
  * progress. */

@@ -114,3 +114,9 @@ sha1(struct str data, unsigned char out[20])
     if (EVP_Digest(data.ptr, data.len, out, NULL, EVP_sha1(), NULL) != 1)
         abort();
 }
+
+int
+md5(struct str data, unsigned char out[16])
+{
+    return EVP_Digest(data.ptr, data.len, out, NULL, EVP_md5(), NULL) == 1 ? 0 : -1;
+}

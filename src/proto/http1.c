@@ -256,6 +256,13 @@ only(struct http1 *p, struct str name, const char *if_repeated)
     return value;
 }
 
+static bool
+is_negative(struct str number)
+{
+    int64_t n;
+    return str_i64(number, &n) == 0 && n < 0;
+}
+
 /* What follows the head (RFC 9112, 6.3), and nothing that could be understood in two ways. */
 static void
 decide_framing(struct http1 *p)
@@ -268,7 +275,7 @@ decide_framing(struct http1 *p)
     if (coding.ptr != NULL && (h->minor == 0 || !str_ieq(coding, STR("chunked"))))
         refuse(p, "unsupported transfer encoding", 400);
     else if (length.ptr != NULL && (str_u64(length, &h->length) != 0 || h->length > INT64_MAX))
-        refuse(p, "invalid content length", 400);
+        refuse(p, is_negative(length) ? "negative content length" : "invalid content length", 400);
     else if (coding.ptr != NULL && length.ptr != NULL)
         refuse(p, "both Content-Length and Transfer-Encoding", 400);
     else if (p->response && (p->answer_to_head || h->status < 200 || h->status == 204 || h->status == 304))

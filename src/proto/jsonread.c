@@ -7,7 +7,11 @@ jsonread_parse(struct str text, struct err *e)
     json_t *value;
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
-    value = json_loadb(text.ptr != NULL ? text.ptr : "", text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
+    if (text.ptr == NULL)
+        text = STR("");
+    value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
+    if (value == NULL && json_error_code(&je) == json_error_numeric_overflow) /* JSON's numbers have no limit */
+        value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &je);
     if (value == NULL)
         err_set(e, "not JSON at byte %d: %s", je.position, je.text);
     return value;

@@ -7,6 +7,7 @@
 enum {
     LEVEL = 6,
     MEM_LEVEL = 8, /* with a window of 15 bits 268 KB */
+    ZLIB_BITS_MIN = 9,
     LIGHT_BITS = 12,
     LIGHT_MEM_LEVEL = 5, /* 32 KB */
     WINDOW = 32768
@@ -33,7 +34,12 @@ wsdeflater_new(unsigned bits, bool light)
     d->bits = bits;
     unsigned window = light && bits > LIGHT_BITS ? LIGHT_BITS : bits;
     int level = light ? LIGHT_MEM_LEVEL : MEM_LEVEL;
-    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)window, level, Z_DEFAULT_STRATEGY) != Z_OK)
+    int strategy = Z_DEFAULT_STRATEGY;
+    if (window < ZLIB_BITS_MIN) { /* zlib cannot do 8: repeats of one byte alone refer back by no more than that */
+        window = ZLIB_BITS_MIN;
+        strategy = Z_RLE;
+    }
+    if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, -(int)window, level, strategy) != Z_OK)
         __builtin_trap(); /* out of memory */
     return d;
 }
@@ -166,9 +172,9 @@ read_params(const struct header_params *p, unsigned *seen, unsigned *server_bits
         *seen |= 1u << which;
         if (which < 2 && value.len > 0)
             return -1;
-        if (which == 2 && (*server_bits = read_bits(value, 8)) == 0)
+        if (which == 2 && (*server_bits = read_bits(value, WSDEFLATE_BITS_MIN)) == 0)
             return -1;
-        if (which == 3 && value.len > 0 && read_bits(value, 8) == 0)
+        if (which == 3 && value.len > 0 && read_bits(value, WSDEFLATE_BITS_MIN) == 0)
             return -1;
     }
     return 0;
@@ -179,8 +185,7 @@ accept_one(struct str element, struct wsdeflate_params *params, struct buf *answ
 {
     struct header_params p;
     unsigned seen, bits;
-    bool ok = header_params_parse(element, &p) == 0 && str_ieq(p.first, name) && read_params(&p, &seen, &bits) == 0 &&
-              bits >= WSDEFLATE_BITS_MIN;
+    bool ok = header_params_parse(element, &p) == 0 && str_ieq(p.first, name) && read_params(&p, &seen, &bits) == 0;
     header_params_clear(&p);
     if (!ok)
         return false;
@@ -235,17 +240,52 @@ wsdeflate_agreed(const struct headers *h, struct wsdeflate_params *params)
     return 0;
 }
 
-/* One element: a token, and parameters each of which has a token for its name and a token, quoted or not, for its
- * value where it has one. */
+/* Take a token off, and the blanks around it. */
 static bool
-element_ok(struct str element)
+take_token(struct str *rest)
 {
-    struct header_params p;
-    bool ok = header_params_parse(element, &p) == 0 && header_name_ok(p.first);
-    for (unsigned i = 0; ok && i < p.n; i++)
-        ok = header_name_ok(p.at[i].name);
-    header_params_clear(&p);
-    return ok;
+    size_t n = 0;
+    *rest = str_trim(*rest);
+    while (n < rest->len && header_name_ok(str_sub(*rest, n, 1)))
+        n++;
+    *rest = str_trim(str_from(*rest, n));
+    return n > 0;
+}
+
+static bool
+take_quoted(struct str *rest)
+{
+    size_t n = 1;
+    if (!str_starts(*rest, STR("\"")))
+        return false;
+    while (n < rest->len && rest->ptr[n] != '"')
+        n += rest->ptr[n] == '\\' ? 2 : 1;
+    if (n >= rest->len)
+        return false;
+    *rest = str_trim(str_from(*rest, n + 1));
+    return true;
+}
+
+/* One element: a token, and parameters each of which has a token for its name and, behind a '=', a token or a quoted
+ * text. A ';' at the end is let pass. */
+static bool
+element_ok(struct str rest)
+{
+    if (!take_token(&rest))
+        return false;
+    while (rest.len > 0) {
+        if (*rest.ptr != ';')
+            return false;
+        rest = str_trim(str_from(rest, 1));
+        if (rest.len > 0 && !take_token(&rest))
+            return false;
+        if (!str_starts(rest, STR("=")))
+            continue;
+        rest = str_trim(str_from(rest, 1));
+        if (!take_token(&rest) && !take_quoted(&rest))
+            return false;
+    }
+    return true;
 }
 
 bool

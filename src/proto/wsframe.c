@@ -398,6 +398,34 @@ wsframe_head(char out[WSFRAME_HEAD_MAX], const struct wsframe_spec *spec, uint64
 }
 
 size_t
+wsframe_head_next(char out[WSFRAME_HEAD_MAX], struct wsframe_spec *spec, struct str *rest, size_t max, bool last,
+                  struct str *payload)
+{
+    size_t n;
+    *payload = max > 0 ? str_sub(*rest, 0, max) : *rest;
+    *rest = str_from(*rest, payload->len);
+    spec->last = last && rest->len == 0;
+    n = wsframe_head(out, spec, payload->len);
+    spec->opcode = WSFRAME_CONTINUATION;
+    spec->compressed = false;
+    return n;
+}
+
+int
+wsframe_put(struct buf *b, struct wsframe_spec spec, struct str payload, size_t max)
+{
+    char head[WSFRAME_HEAD_MAX];
+    struct str part;
+    bool last = spec.last;
+    int rc;
+    do {
+        size_t n = wsframe_head_next(head, &spec, &payload, max, last, &part);
+        rc = buf_add(b, head, n) != 0 ? -1 : buf_adds(b, part);
+    } while (rc == 0 && payload.len > 0);
+    return rc;
+}
+
+size_t
 wsframe_put_close(char out[WSFRAME_CONTROL_MAX], int code, struct str reason)
 {
     size_t n = reason.len;

@@ -6,12 +6,14 @@
 #include "base/map.h"
 #include "proxy/proxy.h"
 
+struct askers;
 struct links;
+struct sharings;
 struct socksessions;
 struct updates;
 
 struct proxy {
-    struct loop *loop; /* borrowed, like all that follows but for the last two */
+    struct loop *loop; /* borrowed, like all that follows where nothing is said */
     const struct config *config;
     struct routes *routes;
     struct origin *origin;
@@ -24,6 +26,8 @@ struct proxy {
     struct wsoverhttps *overhttp;      /* owned */
     struct list websockets;            /* of struct wsproxy, by in_proxy; they own themselves */
     struct links *links;               /* owned */
+    struct askers *askers;             /* owned */
+    struct sharings *sharings;         /* owned */
     struct socksessions *socksessions; /* owned */
 };
 

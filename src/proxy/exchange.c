@@ -15,12 +15,6 @@ enum {
 
 static const struct str proxy_error = {"Error while proxying to origin.\n", 32};
 
-static struct exchange *
-of_request(const struct request *r)
-{
-    return request_user(r);
-}
-
 bool
 exchange_debugging(const struct exchange *ex)
 {
@@ -61,6 +55,7 @@ exchange_log(struct exchange *ex, enum reqlog_result result, int code)
     }
     if (ex->request != NULL)
         r.target = request_target(ex->request);
+    r.shared = share_number(&ex->share);
     reqlog_write(ex->proxy, &r);
 }
 
@@ -70,7 +65,9 @@ exchange_finish(struct exchange *ex)
     ex->state = EX_OVER;
     loop_timer_stop(ex->proxy->loop, &ex->timer);
     loop_cancel(ex->proxy->loop, &ex->task);
-    if (ex->request != NULL)
+    if (ex->share.of != NULL)
+        share_leave(&ex->share);
+    else if (ex->request != NULL)
         request_cancel(ex->request);
     ex->request = NULL;
     if (ex->old != NULL)
@@ -105,14 +102,23 @@ exchange_answer_error(struct exchange *ex, int status, const char *message)
 
 /* answers that are passed on */
 
+static void
+pause_origin(struct exchange *ex, bool pause)
+{
+    if (ex->share.of != NULL)
+        share_pause(&ex->share, pause);
+    else if (ex->request != NULL)
+        request_pause(ex->request, pause);
+}
+
 void
 exchange_give(struct exchange *ex, struct str piece)
 {
     if (ex->x->to_head || piece.len == 0)
         return;
     ex->sent += answer_send(ex->x, &ex->req, piece);
-    if (xchg_queued(ex->x) > QUEUE_MAX && ex->request != NULL)
-        request_pause(ex->request, true);
+    if (xchg_queued(ex->x) > QUEUE_MAX)
+        pause_origin(ex, true);
 }
 
 /* The answer has begun and cannot be completed. */
@@ -177,9 +183,9 @@ on_task(struct task *t)
 /* what the origin says */
 
 static void
-on_head(struct request *r, struct http1_head *head)
+take_head(void *user, struct http1_head *head)
 {
-    struct exchange *ex = of_request(r);
+    struct exchange *ex = user;
     ex->head = head;
     ex->answered = clock_now();
     if (head->status == 101) {
@@ -208,9 +214,9 @@ on_head(struct request *r, struct http1_head *head)
 }
 
 static void
-on_body(struct request *r, struct str piece)
+take_body(void *user, struct str piece)
 {
-    struct exchange *ex = of_request(r);
+    struct exchange *ex = user;
     switch (ex->state) {
     case EX_DEFER:
         if (buf_add(&ex->answer, piece.ptr, piece.len) == 0)
@@ -237,9 +243,9 @@ on_body(struct request *r, struct str piece)
 }
 
 static void
-on_end(struct request *r)
+take_end(void *user)
 {
-    struct exchange *ex = of_request(r);
+    struct exchange *ex = user;
     switch (ex->state) {
     case EX_DEFER:
         give_whole(ex);
@@ -259,19 +265,45 @@ on_end(struct request *r)
 }
 
 static void
-on_fail(struct request *r, enum request_failure why, const char *text)
+take_failure(void *user, enum request_failure why, const char *text)
 {
-    struct exchange *ex = of_request(r);
+    struct exchange *ex = user;
     if (ex->state == EX_RELAY || ex->state == EX_FIRST)
         cut(ex, text);
     else
         exchange_answer_error(ex, why == REQUEST_TIMEOUT ? 504 : 502, text);
 }
 
+static const struct share_ops share_ops = {take_head, take_body, take_end, take_failure};
+
+static void
+on_head(struct request *r, struct http1_head *head)
+{
+    take_head(request_user(r), head);
+}
+
+static void
+on_body(struct request *r, struct str piece)
+{
+    take_body(request_user(r), piece);
+}
+
+static void
+on_end(struct request *r)
+{
+    take_end(request_user(r));
+}
+
+static void
+on_fail(struct request *r, enum request_failure why, const char *text)
+{
+    take_failure(request_user(r), why, text);
+}
+
 static void
 on_ready(struct request *r)
 {
-    struct exchange *ex = of_request(r);
+    struct exchange *ex = request_user(r);
     if (ex->state != EX_OVER)
         xchg_pause(ex->x, false);
 }
@@ -306,7 +338,10 @@ ask(struct exchange *ex)
     ex->asked = clock_now();
     if (!ex->body.complete)
         xchg_pause(ex->x, true); /* until there is a connection that takes more */
-    ex->request = request_new(ex->proxy->origin, s, &request_ops, ex);
+    if (ex->body.complete && ex->body.total == 0 && ex->old == NULL && sharing_wanted(ex->proxy, &ex->req))
+        ex->request = share_join(ex->proxy->sharings, &ex->share, &ex->req, ex->route, s, &share_ops, ex);
+    else
+        ex->request = request_new(ex->proxy->origin, s, &request_ops, ex);
 }
 
 static void
@@ -348,9 +383,7 @@ on_client_body_end(struct xchg *x)
 static void
 on_client_drained(struct xchg *x)
 {
-    struct exchange *ex = x->user;
-    if (ex->request != NULL)
-        request_pause(ex->request, false);
+    pause_origin(x->user, false);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "grip/instruct.h"
 #include "proxy/exchange.h"
 #include "proxy/reqlog.h"
+#include "proxy/sharing.h"
 
 enum exchange_state {
     EX_COLLECT,
@@ -29,7 +30,8 @@ struct exchange {
     struct clientreq req; /* owned */
     enum exchange_state state;
     /* towards the origin */
-    struct request *request; /* NULL before and after */
+    struct request *request; /* NULL before and after; with a share it is borrowed */
+    struct share share;
     struct request_spec spec;
     struct request_body body;
     struct headers headers; /* spec.headers */

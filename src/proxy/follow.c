@@ -61,6 +61,7 @@ on_head(void *user, const struct http1_head *head)
     struct follow *f = follow_of(h);
     struct err e;
     if (head->status < 200 || head->status > 299) {
+        log_debug("next link of %.*s: answered with status %d", (int)h->uri_len, h->uri, head->status);
         link_close(f->link);
         fail(h, is_refusal(head->status));
         return;

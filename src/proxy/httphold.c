@@ -36,6 +36,8 @@ httphold_free(void *ptr)
             responsehold_clear(h);
         else if (m->follow != NULL)
             follow_free(h);
+        if (m->asking != NULL)
+            netfilter_free(m->asking);
         instruct_clear(&m->instruct);
         mem_free(m->home);
         mem_free(m);
@@ -62,6 +64,17 @@ tell_gone(struct httphold *h)
     buf_clear(&url);
 }
 
+static void
+log_end(const struct httphold *h)
+{
+    char text[STATS_ID_MAX];
+    struct str id;
+    if (!log_on(LOG_DEBUG))
+        return;
+    id = stats_conn_id(h->proxy->stats, httphold_xchg(h)->live, text);
+    log_debug("httpsession: cleaning up %.*s", STR_ARG(id));
+}
+
 void
 httphold_close(struct httphold *h)
 {
@@ -73,13 +86,15 @@ httphold_close(struct httphold *h)
         loop_timer_stop(h->proxy->loop, &h->more->timer);
         if (h->more->follow != NULL)
             follow_stop(h);
+        if (h->more->asking != NULL)
+            netfilter_stop(h->more->asking);
         if (h->more->instruct.gone_link != NULL)
             tell_gone(h);
     }
     if (log_on(LOG_INFO) && !h->followed)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
             log_unsubscribe(h, s);
-    log_debug("httpsession: cleaning up %.*s", (int)h->uri_len, h->uri);
+    log_end(h);
     stats_held(h->proxy->stats, h->group, (enum stats_transport)h->hold.kind, -1);
     hold_clear(&h->hold);
     loop_reap(h->proxy->loop, h, httphold_free);
@@ -103,8 +118,8 @@ httphold_cut_slow(struct httphold *h, unsigned dropped)
              h->uri, STR_ARG(from), conn.len > 0 ? " id=" : "", STR_ARG(conn), route->explicit_id ? " route=" : "",
              route->explicit_id ? route->id : "", STR_ARG(hold_channel(&h->hold)), xchg_queued(x));
     httphold_count(h, STATS_DROPPED_QUEUE, dropped);
-    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     httphold_close(h);
+    stats_conn_end(stats, x->group, &x->live, STATS_CLOSED_SLOW);
     xchg_abort(x);
 }
 
@@ -150,6 +165,72 @@ httphold_meta(const struct hold *hold, struct str name)
     return str_of(NULL, 0);
 }
 
+/* filters that ask a server */
+
+static bool
+asks(const struct instruct *in)
+{
+    for (unsigned i = 0; i < in->n_channels; i++)
+        for (unsigned k = 0; k < in->channels[i].n_filters; k++) {
+            int filter = filter_find(str_c(in->channels[i].filters[k]));
+            if (filter >= 0 && filter_asks(filter))
+                return true;
+        }
+    return false;
+}
+
+static void
+begin_asking(struct httphold *h)
+{
+    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE;
+    if (h->more->asking != NULL)
+        return;
+    h->more->asking =
+        netfilter_new(h->proxy, &h->hold, response ? &responsehold_netfilter_ops : &streamhold_netfilter_ops);
+    h->hold.ops = response ? &responsehold_asking_ops : &streamhold_asking_ops;
+}
+
+enum filter_result
+httphold_filter(struct httphold *h, const struct sub *sub, struct msg *m, struct msg **passed, struct err *e)
+{
+    if (h->more != NULL && h->more->asking != NULL)
+        return netfilter_run(h->more->asking, sub, m, passed, e);
+    return filter_message(sub, m, passed, e);
+}
+
+void
+httphold_keep(struct httphold *h, struct msg *m, unsigned how)
+{
+    if (!netfilter_keep(h->more->asking, m, how))
+        httphold_count(h, STATS_DROPPED_QUEUE, 1);
+}
+
+static const struct more *
+more_of(const struct hold *hold)
+{
+    return httphold_of((struct hold *)(uintptr_t)hold)->more;
+}
+
+void
+httphold_put_uri(const struct hold *hold, struct buf *out)
+{
+    buf_adds(out, str_c(more_of(hold)->home));
+}
+
+void
+httphold_put_meta(const struct hold *hold, json_t *out)
+{
+    const struct instruct *in = &more_of(hold)->instruct;
+    for (unsigned i = 0; i < in->n_meta; i++)
+        json_object_set_new(out, in->meta[i].name, json_string(in->meta[i].value)); /* not UTF-8: left out */
+}
+
+void
+httphold_put_ids(const struct hold *hold, struct headers *out)
+{
+    httphold_put_last(httphold_of((struct hold *)(uintptr_t)hold), out);
+}
+
 /* the client */
 
 void
@@ -175,15 +256,18 @@ httphold_on_gone(struct xchg *x, const char *why)
 
 /* Takes the place of whatever the subscription said before. C NULL: nothing. */
 static void
-set_terms(struct sub *sub, const struct instruct_channel *c)
+set_terms(struct httphold *h, struct sub *sub, const struct instruct_channel *c)
 {
     sub_set_prev_id(sub, c != NULL ? str_c(c->prev_id) : str_of(NULL, 0));
     if (sub->more != NULL)
         sub->more->n_filters = 0;
     for (unsigned i = 0; c != NULL && i < c->n_filters; i++) {
         int filter = filter_find(str_c(c->filters[i]));
-        if (filter >= 0)
-            sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter < 0)
+            continue;
+        sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter_asks(filter))
+            begin_asking(h);
     }
 }
 
@@ -204,13 +288,13 @@ subscribe_one(struct httphold *h, struct str name, const struct instruct_channel
 {
     struct sub *sub = hold_find(&h->hold, name);
     if (sub != NULL) {
-        set_terms(sub, c);
+        set_terms(h, sub, c);
         return sub;
     }
     sub = channels_subscribe(h->proxy->channels, &h->hold, name);
     log_debug("adding %s hold on %.*s", h->hold.kind == FORMAT_HTTP_RESPONSE ? "response" : "stream", STR_ARG(name));
     log_info("subscribe %.*s channel=%.*s%s", (int)h->uri_len, h->uri, STR_ARG(name), retry ? " retry" : "");
-    set_terms(sub, c);
+    set_terms(h, sub, c);
     *stale |= is_stale(sub);
     return sub;
 }
@@ -276,10 +360,16 @@ httphold_subscribe(struct httphold *h, const struct instruct *in, const struct t
 
 /* beginning */
 
-/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. */
+/* OLD ends when this one is there: nobody has gone, and what both are subscribed to was never left. What is on its way
+ * to OLD is ours, but on a channel whose answer says where it is: there a gap is seen, and asked for. */
 static void
 take_over(struct httphold *h, struct httphold *old)
 {
+    for (struct sub *s = old->hold.subs; s != NULL; s = s->next) {
+        struct sub *ours = hold_find(&h->hold, s->channel->node.key);
+        if (ours != NULL && h->hold.kind == old->hold.kind && httphold_prev_id(ours).ptr == NULL)
+            channels_move(s, ours);
+    }
     mem_free(old->more->instruct.gone_link);
     old->more->instruct.gone_link = NULL;
     old->followed = true;
@@ -293,15 +383,16 @@ keep_more(struct httphold *h, const struct httphold_begin *b)
 {
     struct instruct *in = b->instruct;
     struct buf home = BUF_INIT(65536);
-    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE;
+    bool response = h->hold.kind == FORMAT_HTTP_RESPONSE, asking = asks(in);
     struct more *m;
-    if (!response && in->keep_alive_len == 0 && in->n_meta == 0 && in->next_link == NULL && in->gone_link == NULL)
+    if (!response && in->keep_alive_len == 0 && in->n_meta == 0 && in->next_link == NULL && in->gone_link == NULL &&
+        !asking)
         return;
     m = h->more = mem_zalloc(sizeof *m);
     m->owner = h;
     m->instruct = *in;
     instruct_init(in);
-    if (m->instruct.next_link != NULL || m->instruct.gone_link != NULL) {
+    if (m->instruct.next_link != NULL || m->instruct.gone_link != NULL || asking) {
         clientreq_put_uri(b->req, &home);
         m->home = str_dup(buf_str(&home));
     }

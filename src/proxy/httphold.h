@@ -11,6 +11,7 @@
 #include "grip/instruct.h"
 #include "proxy/clientreq.h"
 #include "proxy/context.h"
+#include "proxy/netfilter.h"
 #include "proxy/updates.h"
 #include "pub/filter.h"
 #include "pub/hold.h"
@@ -28,16 +29,17 @@ enum httphold_state {
 
 struct follow; /* of a stream with a next link; see proxy/follow */
 
-/* What a response hold needs, or a stream with keep-alives, meta or links. */
+/* What a response hold needs, or a stream with keep-alives, meta, links or filters that ask a server. */
 struct more {
     struct httphold *owner;
     struct timer timer;       /* response: time-out; stream: keep-alive */
     struct instruct instruct; /* of a stream without the response for the client */
     struct update update;
-    char *home;            /* owned; the client's request URI, for links; NULL when there are none */
-    struct follow *follow; /* owned */
-    struct clientreq req;  /* response: to ask again */
-    char *body;            /* response: of the request; owned, body_len bytes */
+    char *home;               /* owned; the client's request URI, for links and filters; NULL when there are none */
+    struct follow *follow;    /* owned */
+    struct netfilter *asking; /* owned; NULL: no filter asks a server, else the hold has the ops for that */
+    struct clientreq req;     /* response: to ask again */
+    char *body;               /* response: of the request; owned, body_len bytes */
     size_t body_len;
     struct msg **kept; /* response: owned array of references: what came while the origin is asked */
     unsigned n_kept;
@@ -101,6 +103,17 @@ enum httphold_order httphold_order_of(const struct sub *sub, const struct msg *m
 bool httphold_debugging(const struct httphold *h);
 /* The client reads too slowly, or not at all: cut it off rather than leave a gap. DROPPED: messages that it misses. */
 void httphold_cut_slow(struct httphold *h, unsigned dropped);
+/* Run SUB's filters over M; see netfilter_run(). */
+enum filter_result httphold_filter(struct httphold *h, const struct sub *sub, struct msg *m, struct msg **passed,
+                                   struct err *e);
+/* M, which others are before, waits for its turn; HOW: see netfilter_keep(). */
+void httphold_keep(struct httphold *h, struct msg *m, unsigned how);
+/* Does anything wait for a filter's server? */
+static inline bool
+httphold_asks(const struct httphold *h)
+{
+    return h->more != NULL && h->more->asking != NULL && netfilter_busy(h->more->asking);
+}
 /* Count N messages that the hold does not get. */
 void httphold_count(const struct httphold *h, enum stats_counter what, unsigned n);
 /* Grip-Last headers for what the client has. */
@@ -108,6 +121,10 @@ void httphold_put_last(const struct httphold *h, struct headers *out);
 /* Subscribe to all channels of IN and TARGET, and leave the others. true: on a channel that is new to the hold
  * something has been published that the answer did not know of (reliability 3.1). */
 bool httphold_subscribe(struct httphold *h, const struct instruct *in, const struct target *target, bool retry);
+/* of netfilter_ops */
+void httphold_put_uri(const struct hold *hold, struct buf *out);
+void httphold_put_meta(const struct hold *hold, json_t *out);
+void httphold_put_ids(const struct hold *hold, struct headers *out);
 /* of hold_ops */
 struct str httphold_meta(const struct hold *hold, struct str name);
 /* of xchg_user_ops */

@@ -16,8 +16,10 @@ struct links {
     struct proxy *proxy; /* borrowed */
     struct list fetches; /* owned */
     struct map shared;   /* of fetch: GETs whose answer has not begun */
-    unsigned gone;       /* POSTs under way */
+    unsigned gone;       /* gone links that are being told */
 };
+
+enum purpose { TO_FOLLOW, TO_TELL, TO_ASK }; /* a next link, a gone link, a filter's server */
 
 /* One request. It owns all that its request_spec refers to. */
 struct fetch {
@@ -34,7 +36,8 @@ struct fetch {
     struct route *route;  /* reference held */
     struct target target; /* of a link elsewhere; owns host and text */
     struct timer stall;
-    bool post, joinable;
+    enum purpose purpose;
+    bool joinable;
 };
 
 struct link {
@@ -81,7 +84,7 @@ fetch_close(struct fetch *f)
         return;
     list_remove(&ls->fetches, &f->in_links);
     stop_sharing(f);
-    if (f->post)
+    if (f->purpose == TO_TELL)
         ls->gone--;
     if (f->request != NULL)
         request_cancel(f->request);
@@ -96,6 +99,42 @@ link_free(void *ptr)
     mem_free(ptr);
 }
 
+/* " #CHANNEL=ID" for each id that was told. */
+static void
+put_ids(const struct fetch *f, struct buf *out)
+{
+    static const struct str mark = {"; last-id=", 10};
+    for (unsigned i = 0; i < f->headers.n; i++) {
+        struct str value = f->headers.at[i].value;
+        ptrdiff_t at = str_ieq(f->headers.at[i].name, STR("Grip-Last")) ? str_find(value, mark) : -1;
+        if (at >= 0)
+            buf_addf(out, " #%.*s=%.*s", (int)at, value.ptr, STR_ARG(str_from(value, (size_t)at + mark.len)));
+    }
+}
+
+/* Only a 2xx is an answer, and for a gone link only an empty one. */
+static void
+log_end(const struct link *k, bool answered)
+{
+    const struct fetch *f = k->fetch;
+    const struct route *route = f->route;
+    struct buf rest = BUF_INIT(URL_MAX);
+    const char *method = f->purpose == TO_FOLLOW ? "GET" : "POST";
+    int level = f->purpose == TO_ASK ? LOG_DEBUG : LOG_INFO; /* one for each item and client would be too many */
+    bool good = answered && k->code >= 200 && k->code <= 299 && (f->purpose != TO_TELL || k->size == 0);
+    if (!log_on(level))
+        return;
+    if (route->explicit_id)
+        buf_addf(&rest, " route=%s", route->id);
+    if (good)
+        buf_addf(&rest, " code=%d %llu", k->code, (unsigned long long)k->size);
+    else
+        buf_adds(&rest, STR(" error"));
+    put_ids(f, &rest);
+    log_at(level, "%s %.*s%.*s", method, STR_ARG(k->url), STR_ARG(buf_str(&rest)));
+    buf_clear(&rest);
+}
+
 /* Part K from its fetch and log what became of it. */
 static void
 link_end(struct link *k, bool answered)
@@ -105,11 +144,7 @@ link_end(struct link *k, bool answered)
         return;
     k->over = true;
     list_remove(&f->readers, &k->in_fetch);
-    if (answered)
-        log_info("%s %.*s code=%d %llu", f->post ? "POST" : "GET", STR_ARG(k->url), k->code,
-                 (unsigned long long)k->size);
-    else
-        log_info("%s %.*s error", f->post ? "POST" : "GET", STR_ARG(k->url));
+    log_end(k, answered);
     loop_reap(f->links->proxy->loop, k, link_free);
 }
 
@@ -329,13 +364,13 @@ put_headers(struct fetch *f, const struct link_spec *spec)
 
 /* NULL: the URL is none that can be asked. */
 static struct fetch *
-fetch_new(struct links *ls, const struct link_spec *spec, bool post)
+fetch_new(struct links *ls, const struct link_spec *spec, enum purpose purpose)
 {
     struct fetch *f = mem_zalloc(sizeof *f);
     struct uri url;
     int rc = -1;
     f->links = ls;
-    f->post = post;
+    f->purpose = purpose;
     f->route = routes_current(ls->proxy->routes, spec->route); /* its targets may have changed since */
     list_init(&f->readers);
     headers_init(&f->headers);
@@ -343,7 +378,9 @@ fetch_new(struct links *ls, const struct link_spec *spec, bool post)
     buf_init(&f->path, 4 * URL_MAX);
     buf_init(&f->host, 512);
     buf_init(&f->key, 4 * URL_MAX);
-    f->body.complete = true;
+    f->body = (struct request_body){.complete = true, .total = spec->body.len, .length = (int64_t)spec->body.len};
+    f->body.kept.ptr = (char *)(uintptr_t)spec->body.ptr; /* is not written to */
+    f->body.kept.len = spec->body.len;
     if (uri_split(spec->url, &url) == 0 && is_http(&url)) {
         buf_adds(&f->path, url.path.len > 0 ? url.path : STR("/"));
         if (url.query.ptr != NULL)
@@ -355,14 +392,14 @@ fetch_new(struct links *ls, const struct link_spec *spec, bool post)
         return NULL;
     }
     put_headers(f, spec);
-    f->spec.method = post ? STR("POST") : STR("GET");
+    f->spec.method = purpose == TO_FOLLOW ? STR("GET") : STR("POST");
     f->spec.path = buf_str(&f->path);
     f->spec.host = buf_str(&f->host);
     f->spec.headers = &f->headers;
     f->spec.body = &f->body;
     f->spec.group = f->route->slot;
     list_push_back(&ls->fetches, &f->in_links);
-    if (post)
+    if (purpose == TO_TELL)
         ls->gone++;
     return f;
 }
@@ -422,7 +459,7 @@ links_get(struct links *ls, const struct link_spec *spec, const struct link_ops 
     if (node != NULL) {
         f = container_of(node, struct fetch, node);
         k = link_new(f, spec->url, ops, user);
-    } else if ((f = fetch_new(ls, spec, false)) != NULL) {
+    } else if ((f = fetch_new(ls, spec, TO_FOLLOW)) != NULL) {
         buf_adds(&f->key, buf_str(&key));
         f->node.key = buf_str(&f->key);
         f->joinable = true;
@@ -431,6 +468,16 @@ links_get(struct links *ls, const struct link_spec *spec, const struct link_ops 
         f->request = request_new(ls->proxy->origin, &f->spec, &request_ops, f);
     }
     buf_clear(&key);
+    return k;
+}
+
+struct link *
+links_post(struct links *ls, const struct link_spec *spec, const struct link_ops *ops, void *user)
+{
+    struct fetch *f = fetch_new(ls, spec, TO_ASK);
+    struct link *k = f != NULL ? link_new(f, spec->url, ops, user) : NULL;
+    if (f != NULL)
+        f->request = request_new(ls->proxy->origin, &f->spec, &request_ops, f);
     return k;
 }
 
@@ -470,7 +517,7 @@ static const struct link_ops gone_ops = {gone_head, gone_body, gone_end, gone_fa
 void
 links_gone(struct links *ls, const struct link_spec *spec)
 {
-    struct fetch *f = fetch_new(ls, spec, true);
+    struct fetch *f = fetch_new(ls, spec, TO_TELL);
     if (f == NULL) {
         log_warn("gone link cannot be requested: %.*s", STR_ARG(spec->url));
         return;

@@ -1,7 +1,9 @@
-/* links.h - requests to next links and gone links (spec: reliability 2.2 to 2.4, 6).
+/* links.h - requests to next links and gone links (spec: reliability 2.2 to 2.4, 6), and to the servers that filters
+ * ask, which are found in the same way.
  *
  *   streamhold --links_get()--> link, link, link --share--> fetch --> origin/request --> the route's targets,
  *   httphold   --links_gone()-------------------> link --------> fetch                   or the link's own host
+ *   netfilter  --links_post()-------------------> link --------> fetch
  *
  * Equal requests under way share one fetch until its answer begins; each reader is told the whole answer. Answers are
  * handed over as they come: a reader that cannot take more pauses, which holds up those that share with it, so one that
@@ -28,7 +30,8 @@ struct link_spec {
     struct route *route;        /* of the client's request */
     struct str home;            /* the client's request URI: where the route's targets are responsible */
     struct str url;             /* absolute */
-    const struct headers *last; /* Grip-Last headers */
+    const struct headers *last; /* Grip-Last headers, for a POST others too */
+    struct str body;            /* of a POST; borrowed until the link is over */
 };
 
 struct links *links_new(struct proxy *p);
@@ -41,6 +44,8 @@ bool links_busy(const struct links *ls);
  * request was under way already. */
 struct link *links_get(struct links *ls, const struct link_spec *spec, const struct link_ops *ops, void *user,
                        bool *shared);
+/* POST; otherwise the same. */
+struct link *links_post(struct links *ls, const struct link_spec *spec, const struct link_ops *ops, void *user);
 void link_pause(struct link *k, bool pause);
 void link_close(struct link *k);
 /* POST to a gone link; the outcome is logged only. */

@@ -3,12 +3,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "origin/wsoverhttp.h"
+#include "proxy/asker.h"
 #include "proxy/context.h"
 #include "proxy/exchange.h"
 #include "proxy/jsonp.h"
 #include "proxy/links.h"
 #include "proxy/refusal.h"
 #include "proxy/rewrite.h"
+#include "proxy/sharing.h"
 #include "proxy/sockjs.h"
 #include "proxy/socksession.h"
 #include "proxy/updates.h"
@@ -43,6 +45,8 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
     p->updates = updates_new(l);
     p->socksessions = socksessions_new(p);
     p->links = links_new(p);
+    p->askers = askers_new(p);
+    p->sharings = sharings_new(p);
     if (load_key(config, "sig_key", config->sig_key, &p->sig_key, e) != 0 ||
         load_key(config, "upstream_key", config->upstream_key, &p->upstream_key, e) != 0) {
         proxy_free(p);
@@ -62,6 +66,8 @@ proxy_free(struct proxy *p)
     if (p->upstream_key != NULL)
         jwt_key_unref(p->upstream_key);
     socksessions_free(p->socksessions);
+    askers_free(p->askers);
+    sharings_free(p->sharings);
     links_free(p->links);
     updates_free(p->updates);
     mem_free(p);
@@ -223,6 +229,8 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
     (void)in_body;
     if (status == 414 || (status == 431 && str_starts(str_c(why), STR("header too large"))))
         buf_addf(out, "Request header size exceeded limit of %d bytes.\n", p->config->client_buffer_size);
+    else if (strcmp(why, "negative content length") == 0) /* something else only at the control port */
+        buf_addf(out, "Failed to parse request: invalid content length\n");
     else
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
@@ -240,26 +248,23 @@ proxy_busy(const struct proxy *p)
     return links_busy(p->links);
 }
 
-static void
-recover_one(struct hold *h, void *arg)
+/* Is ID the one that W's backend knows it by, or its stats messages? */
+static bool
+has_id(const struct proxy *p, const struct wsproxy *w, struct str id)
 {
-    (void)arg;
-    h->ops->update(h, UPDATE_LOW);
-}
-
-void
-proxy_recover(struct proxy *p)
-{
-    channels_each_hold(p->channels, recover_one, NULL);
+    char text[STATS_ID_MAX];
+    return id.len > 0 &&
+           ((w->origin != NULL && str_eq(ws_id(w->origin), id)) || str_eq(stats_conn_id(p->stats, w->live, text), id));
 }
 
 /* The WebSocket with this connection id, or NULL. */
 static struct wsproxy *
 find_websocket(const struct proxy *p, struct str id)
 {
+    uint32_t found = stats_conn_find(p->stats, id);
     list_each (&p->websockets, node) {
         struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        if (w->origin != NULL && id.len > 0 && str_eq(ws_id(w->origin), id))
+        if (found != 0 ? stats_conn_is(w->live, found) : has_id(p, w, id))
             return w;
     }
     return NULL;
@@ -268,8 +273,7 @@ find_websocket(const struct proxy *p, struct str id)
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return find_websocket(p, id) != NULL ||
-           stats_conn_exists(p->stats, id); /* these are given out with stats messages */
+    return stats_conn_find(p->stats, id) != 0 || find_websocket(p, id) != NULL;
 }
 
 int
@@ -278,7 +282,8 @@ proxy_refresh_connection(struct proxy *p, struct str id)
     struct wsproxy *w = find_websocket(p, id);
     if (w == NULL)
         return -1;
-    ws_refresh(w->origin);
+    if (w->origin != NULL)
+        ws_refresh(w->origin);
     return 0;
 }
 

@@ -112,6 +112,8 @@ put_text(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
         buf_adds(b, r->result == REQLOG_ACCEPT ? STR(" accept") : STR(" error"));
     if (r->retry)
         buf_adds(b, STR(" retry"));
+    if (r->shared > 0)
+        buf_addf(b, " shared=%u", r->shared);
     put_field(b, "ua", f->user_agent);
     put_lasts(b, r->sent, false);
     if (times)
@@ -148,6 +150,8 @@ put_json(struct buf *b, const struct reqlog *r, const struct fields *f, bool tim
         buf_adds(b, r->result == REQLOG_ACCEPT ? STR(", \"accept\": true") : STR(", \"error\": true"));
     if (r->retry)
         buf_adds(b, STR(", \"retry\": true"));
+    if (r->shared > 0)
+        buf_addf(b, ", \"shared\": %u", r->shared);
     put_member(b, "user_agent", f->user_agent, TEXT_MAX);
     put_lasts(b, r->sent, true);
     if (times)

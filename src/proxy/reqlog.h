@@ -16,6 +16,7 @@ struct reqlog {
     int code;      /* with REQLOG_DONE */
     uint64_t size; /* bytes of the body sent */
     bool retry;
+    unsigned shared;            /* the number of a request to the origin for several clients; 0: it was for this one */
     bool over_http;             /* a WebSocket carried by requests */
     const struct headers *sent; /* to the origin, for their Grip-Last; NULL: there is none */
     uint64_t began;             /* ms of the monotonic clock: the request was there */

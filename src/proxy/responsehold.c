@@ -10,6 +10,8 @@
 
 /* asking again */
 
+static void keep_all(struct more *m);
+
 static void
 on_update(struct update *u)
 {
@@ -21,6 +23,7 @@ on_update(struct update *u)
     httphold_put_last(h, &last);
     loop_timer_stop(h->proxy->loop, &m->timer);
     h->state = HOLD_ASKING;
+    keep_all(m);
     route = routes_current(h->proxy->routes, h->hold.route);
     exchange_retry(h->proxy, h, httphold_xchg(h), &m->req, &last, str_of(m->body, m->body_len), route);
     route_unref(route);
@@ -78,12 +81,24 @@ is_listed(const struct headers *lists, struct str name)
     return headers_list_has(lists, STR("Grip-Expose-Headers"), name);
 }
 
+/* Does LISTS name any header? An empty list is none, as in an origin's response. */
+static bool
+lists_some(const struct headers *lists)
+{
+    for (unsigned i = 0; i < lists->n; i++) {
+        struct str rest = lists->at[i].value, element;
+        if (str_ieq(lists->at[i].name, STR("Grip-Expose-Headers")) && header_element(&rest, &element))
+            return true;
+    }
+    return false;
+}
+
 /* The held headers, less those that are published anew, then the published ones; of all that only what a published
  * Grip-Expose-Headers lists. */
 static void
 merge_headers(const struct instruct *in, const struct format *f, struct headers *out)
 {
-    bool some = headers_has(&f->headers, STR("Grip-Expose-Headers"));
+    bool some = lists_some(&f->headers);
     for (unsigned i = 0; i < in->headers.n; i++) {
         struct str name = in->headers.at[i].name;
         if (str_ieq(name, STR("Content-Encoding")) || headers_has(&f->headers, name) ||
@@ -148,26 +163,39 @@ take_send(struct httphold *h, struct sub *sub, const struct msg *m)
     return patched;
 }
 
+/* What becomes of an item that follows. PASSED NULL: it is dropped. true: it has answered. */
+static bool
+settle(struct httphold *h, struct sub *sub, const struct msg *m, const struct msg *passed)
+{
+    enum format_action action = m->format->action;
+    if (passed == NULL)
+        httphold_count(h, STATS_DROPPED_FILTER, 1);
+    if (passed != NULL && action == ACTION_SEND)
+        return take_send(h, sub, passed);
+    if (passed != NULL && action == ACTION_HINT)
+        ask_again(h, true); /* it has no content: the client has what it had */
+    else if (httphold_prev_id(sub).ptr != NULL)
+        sub_set_prev_id(sub, m->item->id);
+    return false;
+}
+
 /* An item that follows. true: it has answered. */
 static bool
 take_next(struct httphold *h, struct sub *sub, struct msg *m)
 {
-    enum format_action action = m->format->action;
+    enum filter_result result = FILTER_PASS;
     struct msg *passed = NULL;
     struct err e;
-    bool answered = false;
+    bool answered;
     if (!filter_needed(sub, m))
         passed = msg_ref(m);
-    else if (filter_message(sub, m, &passed, &e) == FILTER_FAIL && unfiltered_answer(h, e.text))
+    else
+        result = httphold_filter(h, sub, m, &passed, &e);
+    if (result == FILTER_FAIL && unfiltered_answer(h, e.text))
         return true;
-    if (passed == NULL)
-        httphold_count(h, STATS_DROPPED_FILTER, 1);
-    if (passed != NULL && action == ACTION_HINT)
-        ask_again(h, true); /* it has no content: the client has what it had */
-    else if (passed != NULL && action == ACTION_SEND)
-        answered = take_send(h, sub, passed);
-    else if (httphold_prev_id(sub).ptr != NULL)
-        sub_set_prev_id(sub, m->item->id);
+    if (result == FILTER_ASK)
+        return false;
+    answered = settle(h, sub, m, passed);
     if (passed != NULL)
         msg_unref(passed);
     return answered;
@@ -216,6 +244,58 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
     }
 }
 
+/* filters that ask a server */
+
+static void
+deliver_asking(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    struct httphold *h = httphold_of(sub->hold);
+    for (unsigned i = 0; i < n && h->state != HOLD_CLOSED; i++) {
+        if (h->state == HOLD_ASKING)
+            keep(h->more, msgs[i]);
+        else if (httphold_asks(h))
+            httphold_keep(h, msgs[i], 1);
+        else if (take(h, sub, msgs[i]))
+            return;
+    }
+}
+
+static void
+on_filtered(struct hold *hold, struct msg *m, enum filter_result result, struct msg *passed, struct err *e)
+{
+    struct httphold *h = httphold_of(hold);
+    struct sub *sub = hold_find(hold, m->item->channel);
+    if (sub != NULL && httphold_order_of(sub, m) != ORDER_NEXT)
+        take(h, sub, m);
+    else if (sub != NULL && (result != FILTER_FAIL || !unfiltered_answer(h, e->text)))
+        settle(h, sub, m, passed);
+    if (passed != NULL)
+        msg_unref(passed);
+}
+
+static void
+on_turn(struct hold *hold, struct msg *m, unsigned how)
+{
+    struct sub *sub = hold_find(hold, m->item->channel);
+    (void)how;
+    if (sub != NULL)
+        take(httphold_of(hold), sub, m);
+}
+
+/* The origin is asked again: what waits for a filter is for the next hold. */
+static void
+keep_all(struct more *m)
+{
+    struct msg *msg;
+    while (m->asking != NULL && (msg = netfilter_give_back(m->asking)) != NULL) {
+        keep(m, msg);
+        msg_unref(msg);
+    }
+}
+
+const struct netfilter_ops responsehold_netfilter_ops = {httphold_put_uri, httphold_put_meta, httphold_put_ids,
+                                                         on_filtered, on_turn};
+
 /* The hold that this one follows was asked again for. What came meanwhile answers this one, or tells that the answer
  * was made too early. */
 static void
@@ -226,6 +306,10 @@ take_kept(struct httphold *h, const struct httphold *old)
     for (unsigned i = 0; i < m->n_kept; i++) {
         struct sub *sub = hold_find(&h->hold, m->kept[i]->item->channel);
         enum httphold_order order = sub != NULL ? httphold_order_of(sub, m->kept[i]) : ORDER_KNOWN;
+        if (httphold_asks(h)) {
+            httphold_keep(h, m->kept[i], 1);
+            continue;
+        }
         if (order == ORDER_NEXT && take_next(h, sub, m->kept[i]))
             return;
         if (sub != NULL && sub->more != NULL)
@@ -263,6 +347,7 @@ on_shutdown(struct xchg *x)
 const struct xchg_user_ops responsehold_user_ops = {httphold_on_body, httphold_on_body_end, on_drained,
                                                     httphold_on_gone, on_shutdown};
 const struct hold_ops responsehold_ops = {deliver, update, httphold_meta, NULL};
+const struct hold_ops responsehold_asking_ops = {deliver_asking, update, httphold_meta, NULL};
 
 /* beginning and end */
 

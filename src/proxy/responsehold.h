@@ -5,7 +5,8 @@
 
 #include "proxy/httphold.h"
 
-extern const struct hold_ops responsehold_ops;
+extern const struct hold_ops responsehold_ops, responsehold_asking_ops; /* the second: with filters that ask a server */
+extern const struct netfilter_ops responsehold_netfilter_ops;
 extern const struct xchg_user_ops responsehold_user_ops;
 
 /* Keep what it takes to ask again. */

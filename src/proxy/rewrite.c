@@ -7,7 +7,7 @@
 
 static const char features[] =
     "status, session, link:next, link:gone, filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, "
-    "filter:var-subst";
+    "filter:var-subst, filter:http-check, filter:http-modify";
 
 int
 rewrite_path(const struct route *route, const struct clientreq *c, struct buf *out)

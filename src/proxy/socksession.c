@@ -280,7 +280,7 @@ session_send(struct ws *w, const struct ws_piece *pieces, unsigned n)
     for (unsigned i = 0; i < n && s->state == OPEN && !s->failed; i++) {
         if (pieces[i].opcode < WSFRAME_CLOSE)
             take_piece(s, &pieces[i]);
-        else if (pieces[i].opcode == WSFRAME_PING && w->user_ops != NULL)
+        else if (pieces[i].asks && w->user_ops != NULL)
             w->user_ops->on_control(w, WSFRAME_PONG, pieces[i].payload); /* SockJS has none: we answer */
     }
 }

@@ -82,7 +82,7 @@ sockws_send(struct ws *w, const struct ws_piece *pieces, unsigned n)
     for (unsigned i = 0; i < n && s->inner != NULL && !w->close_sent; i++) {
         if (pieces[i].opcode < WSFRAME_CLOSE)
             send_piece(s, &pieces[i]);
-        else if (pieces[i].opcode == WSFRAME_PING && w->user_ops != NULL)
+        else if (pieces[i].asks && w->user_ops != NULL)
             w->user_ops->on_control(w, WSFRAME_PONG, pieces[i].payload); /* SockJS has none: we answer */
     }
 }

@@ -155,24 +155,11 @@ on_limit(struct httphold *h, const struct msg *m)
     follow_stall(h);
 }
 
-/* An item that follows, through the filters to the client. */
+/* What becomes of an item that follows; PASSED comes with a reference. */
 static void
-take_next(struct httphold *h, struct sub *sub, struct msg *m, struct batch *b)
+settle(struct httphold *h, struct sub *sub, struct msg *m, struct msg *passed, struct batch *b)
 {
     enum format_action action = m->format->action;
-    struct msg *passed = NULL;
-    struct err e;
-    if (action == ACTION_SEND && b->n == 0 && is_too_slow(h, m->framed.len)) {
-        on_limit(h, m);
-        return;
-    }
-    if (!filter_needed(sub, m)) {
-        passed = msg_ref(m);
-    } else if (filter_message(sub, m, &passed, &e) == FILTER_FAIL && httphold_debugging(h)) {
-        flush_batch(h, b);
-        end_because(h, e.text);
-        return;
-    }
     if (passed != NULL && action == ACTION_HINT) {
         msg_unref(passed);
         flush_batch(h, b);
@@ -194,6 +181,29 @@ take_next(struct httphold *h, struct sub *sub, struct msg *m, struct batch *b)
     if (passed != NULL && action == ACTION_CLOSE) {
         flush_batch(h, b);
         end_stream(h);
+    }
+}
+
+/* An item that follows, through the filters to the client. */
+static void
+take_next(struct httphold *h, struct sub *sub, struct msg *m, struct batch *b)
+{
+    enum filter_result result = FILTER_PASS;
+    struct msg *passed = NULL;
+    struct err e;
+    if (m->format->action == ACTION_SEND && b->n == 0 && is_too_slow(h, m->framed.len)) {
+        on_limit(h, m);
+        return;
+    }
+    if (!filter_needed(sub, m))
+        passed = msg_ref(m);
+    else
+        result = httphold_filter(h, sub, m, &passed, &e);
+    if (result == FILTER_FAIL && httphold_debugging(h)) {
+        flush_batch(h, b);
+        end_because(h, e.text);
+    } else if (result != FILTER_ASK) {
+        settle(h, sub, m, passed, b);
     }
 }
 
@@ -268,6 +278,68 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
     flush(h, pieces, used);
 }
 
+/* filters that ask a server */
+
+enum { NEW = 1, QUEUED, QUEUED_TOLD }; /* how an item was there: the latter two in the queue of a link */
+
+static void
+deliver_asking(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    struct httphold *h = httphold_of(sub->hold);
+    struct batch b = {.n = 0};
+    for (unsigned i = 0; i < n && h->state != HOLD_CLOSED; i++) {
+        if (httphold_asks(h))
+            httphold_keep(h, msgs[i], NEW);
+        else if (h->state == HOLD_IDLE)
+            take(h, sub, msgs[i], &b);
+        else
+            enqueue(h, msgs[i]);
+    }
+    flush_batch(h, &b);
+}
+
+/* What is not through the filters yet waits for the link's answer. */
+static void
+enqueue_asking(struct httphold *h)
+{
+    struct msg *next;
+    while (h->more->asking != NULL && (next = netfilter_give_back(h->more->asking)) != NULL) {
+        enqueue(h, next);
+        msg_unref(next);
+    }
+}
+
+/* M and what comes after it. */
+static void
+enqueue_all(struct httphold *h, struct msg *m)
+{
+    enqueue(h, m);
+    enqueue_asking(h);
+}
+
+static void
+on_filtered(struct hold *hold, struct msg *m, enum filter_result result, struct msg *passed, struct err *e)
+{
+    struct httphold *h = httphold_of(hold);
+    struct sub *sub = hold_find(hold, m->item->channel);
+    struct batch b = {.n = 0};
+    if (h->state != HOLD_IDLE)
+        enqueue_all(h, m);
+    else if (sub != NULL && httphold_order_of(sub, m) != ORDER_NEXT)
+        take(h, sub, m, &b);
+    else if (sub != NULL && result == FILTER_FAIL && httphold_debugging(h))
+        end_because(h, e->text);
+    else if (sub != NULL && result == FILTER_PASS && m->format->action == ACTION_SEND &&
+             is_too_slow(h, passed->framed.len))
+        on_limit(h, m);
+    else if (sub != NULL) {
+        settle(h, sub, m, passed != NULL ? msg_ref(passed) : NULL, &b);
+        flush_batch(h, &b);
+    }
+    if (passed != NULL)
+        msg_unref(passed);
+}
+
 /* following */
 
 static bool
@@ -302,6 +374,13 @@ take_queued(struct httphold *h, struct msg *m, bool told, struct batch *b)
     take(h, sub, m, b);
 }
 
+/* Has the queue not been gone through yet, since a filter's server is asked? */
+static bool
+is_draining(const struct httphold *h)
+{
+    return httphold_asks(h) && netfilter_next(h->more->asking) > NEW;
+}
+
 /* What came while the origin was asked, from where on it continues the answer. */
 static void
 drain(struct httphold *h)
@@ -312,21 +391,47 @@ drain(struct httphold *h)
     f->backlog = (struct backlog){.at = NULL};
     clear_marks(h);
     for (unsigned i = 0; i < queue.n; i++) {
-        if (h->state == HOLD_IDLE)
+        if (h->state != HOLD_CLOSED && httphold_asks(h))
+            httphold_keep(h, queue.at[i], i < f->told ? QUEUED_TOLD : QUEUED);
+        else if (h->state == HOLD_IDLE)
             take_queued(h, queue.at[i], i < f->told, &b);
         else if (h->state != HOLD_CLOSED)
             enqueue(h, queue.at[i]);
     }
     flush_batch(h, &b);
     backlog_clear(&queue);
-    if (h->state != HOLD_CLOSED && clear_marks(h))
+    if (h->state != HOLD_CLOSED && !is_draining(h) && clear_marks(h))
         follow_ask(h, false);
 }
+
+/* An item that was kept while a filter's server was asked. */
+static void
+on_turn(struct hold *hold, struct msg *m, unsigned how)
+{
+    struct httphold *h = httphold_of(hold);
+    struct sub *sub = hold_find(hold, m->item->channel);
+    struct batch b = {.n = 0};
+    if (h->state != HOLD_IDLE) {
+        enqueue_all(h, m);
+        return;
+    }
+    if (how != NEW)
+        take_queued(h, m, how == QUEUED_TOLD, &b);
+    else if (sub != NULL)
+        take(h, sub, m, &b);
+    flush_batch(h, &b);
+    if (how != NEW && h->state != HOLD_CLOSED && !is_draining(h) && clear_marks(h))
+        follow_ask(h, false);
+}
+
+const struct netfilter_ops streamhold_netfilter_ops = {httphold_put_uri, httphold_put_meta, httphold_put_ids,
+                                                       on_filtered, on_turn};
 
 static void
 on_asked(struct httphold *h, bool shared)
 {
     struct follow *f = follow_of(h);
+    enqueue_asking(h);
     f->told = shared ? 0 : f->backlog.n; /* a request that was under way may not know of them */
     f->lost = shared && f->lost;
 }
@@ -399,6 +504,7 @@ on_shutdown(struct xchg *x)
 const struct xchg_user_ops streamhold_user_ops = {httphold_on_body, httphold_on_body_end, on_drained, httphold_on_gone,
                                                   on_shutdown};
 const struct hold_ops streamhold_ops = {deliver, update, httphold_meta, NULL};
+const struct hold_ops streamhold_asking_ops = {deliver_asking, update, httphold_meta, NULL};
 
 /* beginning */
 

@@ -11,7 +11,8 @@
 
 #include "proxy/httphold.h"
 
-extern const struct hold_ops streamhold_ops;
+extern const struct hold_ops streamhold_ops, streamhold_asking_ops; /* the second: with filters that ask a server */
+extern const struct netfilter_ops streamhold_netfilter_ops;
 extern const struct xchg_user_ops streamhold_user_ops;
 
 void streamhold_init(struct httphold *h, const struct httphold_begin *b);

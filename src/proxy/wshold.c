@@ -4,6 +4,9 @@
 #include "base/slab.h"
 #include "grip/wscontrol.h"
 #include "proto/wsdeflate.h"
+#include "proxy/backlog.h"
+#include "proxy/netfilter.h"
+#include "proxy/wsmeta.h"
 #include "pub/channel.h"
 #include "pub/filter.h"
 
@@ -19,22 +22,16 @@ struct later {
     bool set;
 };
 
-struct meta {
-    struct meta *next;
-    char *name, *value; /* owned */
-};
-
 struct wshold_more {
     struct wshold *owner;
-    struct meta *meta; /* owned */
+    struct wsmeta *meta; /* owned */
     struct later keep_alive, delayed;
     struct timer keep_alive_timer, delayed_timer;
     int keep_alive_s;
-    bool interval;        /* keep-alive: whatever else is sent */
-    bool due;             /* the delayed message's time has come amid another message */
-    struct msg **waiting; /* owned array of references: what was published amid a message of the origin */
-    unsigned n_waiting, cap_waiting;
-    size_t waiting_bytes;
+    bool interval;            /* keep-alive: whatever else is sent */
+    bool due;                 /* the delayed message's time has come amid another message */
+    struct backlog waiting;   /* what was published amid a message of the origin */
+    struct netfilter *asking; /* owned; NULL: no filter asks a server, else the hold has the ops for that */
 };
 
 struct wshold {
@@ -81,27 +78,15 @@ need_more(struct wshold *h)
 /* ending */
 
 static void
-meta_free(struct meta *m)
-{
-    mem_free(m->name);
-    mem_free(m->value);
-    mem_free(m);
-}
-
-static void
 wshold_free(void *ptr)
 {
     struct wshold *h = ptr;
     struct wshold_more *m = h->more;
     if (m != NULL) {
-        while (m->meta != NULL) {
-            struct meta *first = m->meta;
-            m->meta = first->next;
-            meta_free(first);
-        }
-        for (unsigned i = 0; i < m->n_waiting; i++)
-            msg_unref(m->waiting[i]);
-        mem_free(m->waiting);
+        wsmeta_clear(&m->meta);
+        backlog_clear(&m->waiting);
+        if (m->asking != NULL)
+            netfilter_free(m->asking);
         mem_free(m->keep_alive.content);
         mem_free(m->delayed.content);
         mem_free(m);
@@ -125,6 +110,8 @@ wshold_close(struct wshold *h)
     if (h->more != NULL) {
         loop_timer_stop(h->proxy->loop, &h->more->keep_alive_timer);
         loop_timer_stop(h->proxy->loop, &h->more->delayed_timer);
+        if (h->more->asking != NULL)
+            netfilter_stop(h->more->asking);
     }
     if (log_on(LOG_INFO))
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
@@ -319,26 +306,16 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
 static void
 keep_waiting(struct wshold *h, struct msg *const *msgs, unsigned n)
 {
-    struct wshold_more *m = need_more(h);
-    for (unsigned i = 0; i < n; i++) {
-        size_t size = msgs[i]->format->content_len + sizeof *msgs[i];
-        if (m->n_waiting > 0 && m->waiting_bytes + size > (size_t)h->proxy->config->connection_queue_max) {
+    for (unsigned i = 0; i < n; i++)
+        if (!backlog_add(&need_more(h)->waiting, msgs[i], (size_t)h->proxy->config->connection_queue_max)) {
             cut_slow(h);
             return;
         }
-        if (m->n_waiting == m->cap_waiting) {
-            m->cap_waiting = m->cap_waiting > 0 ? m->cap_waiting * 2 : 4;
-            m->waiting = mem_realloc(m->waiting, m->cap_waiting * sizeof(struct msg *));
-        }
-        m->waiting[m->n_waiting++] = msg_ref(msgs[i]);
-        m->waiting_bytes += size;
-    }
 }
 
-static void
-deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+static inline void
+pass(struct wshold *h, struct msg *const *msgs, unsigned n)
 {
-    struct wshold *h = of_hold(sub->hold);
     if (h->amid)
         keep_waiting(h, msgs, n);
     else
@@ -346,19 +323,19 @@ deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
 }
 
 static void
+deliver(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    pass(of_hold(sub->hold), msgs, n);
+}
+
+static void
 send_waiting(struct wshold *h)
 {
-    struct wshold_more *m = h->more;
-    struct msg **msgs = m->waiting;
-    unsigned n = m->n_waiting;
-    m->waiting = NULL;
-    m->n_waiting = m->cap_waiting = 0;
-    m->waiting_bytes = 0;
-    if (send_messages(h, msgs, n) && m->due)
+    struct backlog b = h->more->waiting;
+    h->more->waiting = (struct backlog){.at = NULL};
+    if (send_messages(h, b.at, b.n) && h->more->due)
         flush_delayed(h);
-    for (unsigned i = 0; i < n; i++)
-        msg_unref(msgs[i]);
-    mem_free(msgs);
+    backlog_clear(&b);
 }
 
 void
@@ -366,10 +343,16 @@ wshold_sent(struct wshold *h, bool last)
 {
     h->amid = !last;
     touch(h);
-    if (last && h->more != NULL && h->more->n_waiting > 0)
+    if (last && h->more != NULL && h->more->waiting.n > 0)
         send_waiting(h);
     else if (last && h->more != NULL && h->more->due)
         flush_delayed(h);
+}
+
+void
+wshold_sent_control(struct wshold *h)
+{
+    touch(h);
 }
 
 /* A message cannot be filtered. Whoever debugs wants to see that at once. */
@@ -379,6 +362,64 @@ unfiltered(struct sub *sub, const char *why)
     struct wshold *h = of_hold(sub->hold);
     if (h->proxy->config->debug || h->hold.route->debug)
         h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
+}
+
+/* filters that ask a server */
+
+/* M has come to an end; PASSED, with PASS, comes with a reference. */
+static void
+on_filtered(struct hold *hold, struct msg *m, enum filter_result result, struct msg *passed, struct err *e)
+{
+    struct wshold *h = of_hold(hold);
+    struct sub *sub = hold_find(hold, m->item->channel);
+    if (sub != NULL && result == FILTER_PASS)
+        pass(h, &passed, 1);
+    else if (sub != NULL)
+        stats_add(h->proxy->stats, h->group, STATS_DROPPED_FILTER, 1);
+    if (sub != NULL && result == FILTER_FAIL)
+        unfiltered(sub, e->text);
+    if (passed != NULL)
+        msg_unref(passed);
+}
+
+static void
+on_turn(struct hold *hold, struct msg *m, unsigned how)
+{
+    struct sub *sub = hold_find(hold, m->item->channel);
+    struct msg *passed = NULL;
+    enum filter_result result;
+    struct err e;
+    (void)how;
+    if (sub == NULL)
+        return;
+    result = netfilter_run(of_hold(hold)->more->asking, sub, m, &passed, &e);
+    if (result != FILTER_ASK)
+        on_filtered(hold, m, result, passed, &e);
+}
+
+static void
+deliver_asking(struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    struct wshold *h = of_hold(sub->hold);
+    for (unsigned i = 0; i < n && !h->closed; i++) {
+        if (!netfilter_busy(h->more->asking))
+            on_turn(&h->hold, msgs[i], 1);
+        else if (!netfilter_keep(h->more->asking, msgs[i], 1))
+            stats_add(h->proxy->stats, h->group, STATS_DROPPED_QUEUE, 1);
+    }
+}
+
+static void
+put_uri(const struct hold *hold, struct buf *out)
+{
+    const struct wshold *h = of_hold(hold);
+    h->ops->put_uri(h->user, out);
+}
+
+static void
+put_meta(const struct hold *hold, json_t *out)
+{
+    wsmeta_put(of_hold(hold)->more->meta, out);
 }
 
 static void
@@ -395,31 +436,11 @@ static struct str
 get_meta(const struct hold *hold, struct str name)
 {
     const struct wshold_more *m = of_hold(hold)->more;
-    for (const struct meta *e = m != NULL ? m->meta : NULL; e != NULL; e = e->next)
-        if (str_eq(str_c(e->name), name))
-            return str_c(e->value);
-    return str_of(NULL, 0);
+    return m != NULL ? wsmeta_get(m->meta, name) : str_of(NULL, 0);
 }
 
-static void
-set_meta(struct wshold *h, struct str name, struct str value)
-{
-    enum { META_MAX = 64 };
-    struct meta **at = &need_more(h)->meta;
-    unsigned n = 0;
-    for (; *at != NULL && !str_eq(str_c((*at)->name), name); at = &(*at)->next)
-        n++;
-    if (*at != NULL) {
-        struct meta *old = *at;
-        *at = old->next;
-        meta_free(old);
-    }
-    if (value.ptr == NULL || n >= META_MAX)
-        return;
-    struct meta *fresh = mem_alloc(sizeof *fresh);
-    *fresh = (struct meta){h->more->meta, str_dup(name), str_dup(value)};
-    h->more->meta = fresh;
-}
+static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
+static const struct hold_ops asking_ops = {deliver_asking, update, get_meta, unfiltered};
 
 /* subscriptions */
 
@@ -441,12 +462,17 @@ subscribe(struct wshold *h, struct str name)
     const struct route *route = h->hold.route;
     if (sub != NULL)
         return sub;
-    if (h->hold.n_subs >= max) {
+    if (h->hold.n_subs >= max || h->hold.n_subs == UINT16_MAX) {
         log_at(route->log_level, "wssession: too many subscriptions%s%s", route->explicit_id ? " route=" : "",
                route->explicit_id ? route->id : "");
         return NULL;
     }
     log_info("subscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(name));
+    if (log_on(LOG_DEBUG)) {
+        char text[STATS_ID_MAX];
+        struct str id = h->ops->id(h->user, text);
+        log_debug("ws session %.*s subscribed to %.*s", STR_ARG(id), STR_ARG(name));
+    }
     return channels_subscribe(h->proxy->channels, &h->hold, name);
 }
 
@@ -469,14 +495,27 @@ wshold_subscribe(struct wshold *h, struct str name)
 }
 
 static void
-set_filters(struct sub *sub, const json_t *filters)
+begin_asking(struct wshold *h)
+{
+    static const struct netfilter_ops ops = {put_uri, put_meta, NULL, on_filtered, on_turn};
+    if (need_more(h)->asking == NULL)
+        h->more->asking = netfilter_new(h->proxy, &h->hold, &ops);
+    h->hold.ops = &asking_ops;
+    h->hold.filters_itself = true;
+}
+
+static void
+set_filters(struct wshold *h, struct sub *sub, const json_t *filters)
 {
     if (sub->more != NULL)
         sub->more->n_filters = 0;
     for (size_t i = 0; i < json_array_size(filters); i++) {
         int filter = filter_find(str_c(json_string_value(json_array_get(filters, i))));
-        if (filter >= 0)
-            sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter < 0)
+            continue;
+        sub_more(sub)->filters[sub_more(sub)->n_filters++] = (uint8_t)filter;
+        if (filter_asks(filter))
+            begin_asking(h);
     }
 }
 
@@ -496,7 +535,7 @@ control_subscribe(struct wshold *h, const struct wscontrol *c)
     put_name(h, c->channel, &name);
     sub = subscribe(h, buf_str(&name));
     if (sub != NULL)
-        set_filters(sub, c->filters);
+        set_filters(h, sub, c->filters);
     buf_clear(&name);
 }
 
@@ -536,7 +575,7 @@ wshold_control(struct wshold *h, struct str text)
     case WSCONTROL_SESSION:
         break; /* there are no sessions yet */
     case WSCONTROL_SET_META:
-        set_meta(h, c.name, c.value);
+        wsmeta_set(&need_more(h)->meta, c.name, c.value);
         break;
     case WSCONTROL_KEEP_ALIVE:
         set_keep_alive(h, &c);
@@ -552,8 +591,6 @@ wshold_control(struct wshold *h, struct str text)
 }
 
 /* beginning */
-
-static const struct hold_ops hold_ops = {deliver, update, get_meta, unfiltered};
 
 struct wshold *
 wshold_new(struct proxy *p, const struct wshold_begin *b)

@@ -15,12 +15,16 @@
 
 struct wshold;
 
-/* What the owner is asked for; each may end the hold. */
+/* What the owner is asked for; the first three may end the hold. */
 struct wshold_ops {
     /* The client's connection, and the origin's; WHY is one of STATS_CLOSED_. */
     void (*close)(void *user, int code, struct str reason, enum stats_counter why);
     void (*detach)(void *user);  /* the origin's alone */
     void (*refresh)(void *user); /* ask the origin for news, where that can be done */
+    /* The connection's id, for the log. */
+    struct str (*id)(void *user, char text[STATS_ID_MAX]);
+    /* Append the URI that the client asked for. */
+    void (*put_uri)(const void *user, struct buf *out);
 };
 
 struct wshold_begin {
@@ -40,6 +44,8 @@ void wshold_close(struct wshold *h);
 void wshold_subscribe(struct wshold *h, struct str name);
 /* What the origin said behind "c:". */
 void wshold_control(struct wshold *h, struct str text);
+/* A ping or pong of the origin has been sent to the client. */
+void wshold_sent_control(struct wshold *h);
 /* A piece of a message of the origin has been sent to the client; LAST: it was its last. */
 void wshold_sent(struct wshold *h, bool last);
 

@@ -7,6 +7,7 @@
 #include "origin/wsclient.h"
 #include "origin/wsoverhttp.h"
 #include "proto/digest.h"
+#include "proxy/rejection.h"
 #include "proxy/reqlog.h"
 #include "proxy/rewrite.h"
 #include "proxy/sockws.h"
@@ -23,8 +24,8 @@ struct wsopen {
     struct wsoverhttp *overhttp; /* to an HTTP origin; likewise */
     struct headers headers;      /* for the origin */
     struct buf path;             /* for the origin */
-    int status;                  /* of a rejection that is relayed; 0: no answer yet */
-    uint64_t sent;               /* bytes of its body */
+    struct rejection rejection;  /* by the origin; its status is 0 before there is one */
+    uint64_t sent;               /* bytes of its body, or of our own answer */
     uint64_t began;              /* ms */
     bool over;
     bool exact_path;             /* the route says what it is for SockJS clients */
@@ -97,6 +98,7 @@ wsopen_free(void *ptr)
     clientreq_clear(&o->req);
     headers_clear(&o->headers);
     buf_clear(&o->path);
+    rejection_clear(&o->rejection);
     if (o->route != NULL)
         route_unref(o->route);
     mem_free(o);
@@ -278,6 +280,7 @@ count(struct wsopen *o, struct wsproxy_begin *b)
     if (c.id.len == 0) {
         uuid_make(id);
         c.id = str_of(id, UUID_SIZE - 1);
+        c.made = true;
     }
     c.slot = b->group;
     c.route = b->group > 0 ? o->route->id : NULL;
@@ -334,14 +337,10 @@ static void
 relay_head(struct wsopen *o, struct http1_head *head)
 {
     struct headers h;
-    int64_t length = head->framing == HTTP1_LENGTH ? (int64_t)head->length : XCHG_LENGTH_UNKNOWN;
-    if (head->framing == HTTP1_NO_BODY)
-        length = 0;
     headers_init(&h);
     rewrite_response(&head->headers, &h);
-    o->status = head->status;
     prepare_refusal(o, &h);
-    xchg_start(o->x, head->status, head->reason, &h, length);
+    rejection_begin(&o->rejection, o->x, head, &h, (size_t)o->proxy->config->client_buffer_size);
     headers_clear(&h);
 }
 
@@ -360,7 +359,7 @@ relay_body(struct wsopen *o, struct str piece)
     if (piece.len == 0)
         return;
     o->sent += piece.len;
-    xchg_send_str(o->x, piece);
+    rejection_body(&o->rejection, piece);
     if (xchg_queued(o->x) > QUEUE_MAX)
         pause_origin(o, true);
 }
@@ -369,7 +368,8 @@ static void
 relay_end(struct wsopen *o)
 {
     struct xchg *x = o->x;
-    log_result(o, REQLOG_DONE, o->status);
+    rejection_flush(&o->rejection, true);
+    log_result(o, REQLOG_DONE, o->rejection.status);
     o->client = NULL;
     o->overhttp = NULL;
     finish(o);
@@ -380,10 +380,11 @@ static void
 relay_fail(struct wsopen *o, enum request_failure why, const char *text)
 {
     struct xchg *x = o->x;
-    if (o->status == 0) {
+    if (o->rejection.status == 0) {
         answer_error(o, why == REQUEST_TIMEOUT ? 504 : 502, text);
         return;
     }
+    rejection_flush(&o->rejection, false);
     log_result(o, REQLOG_ERROR, 0);
     o->client = NULL;
     o->overhttp = NULL;
@@ -566,6 +567,7 @@ wsopen_begin(struct proxy *p, struct xchg *x, struct clientreq *req, struct rout
     o->route = route;
     o->req = *req;
     headers_init(&o->headers);
+    rejection_init(&o->rejection);
     buf_init(&o->path, 1 << 20);
     xchg_join(x, &xchg_user_ops, o);
     if (sockjs != NULL) {

@@ -55,6 +55,14 @@ log_end(const struct wsproxy *w)
 }
 
 static void
+log_session(const struct wsproxy *w, const char *what)
+{
+    char text[STATS_ID_MAX];
+    struct str id = log_on(LOG_DEBUG) ? stats_conn_id(w->proxy->stats, w->live, text) : STR("");
+    log_debug("%s ws session: %.*s", what, STR_ARG(id));
+}
+
+static void
 leave(struct ws **side, int code, struct str reason)
 {
     struct ws *ws = *side;
@@ -71,9 +79,11 @@ finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, e
         return;
     list_remove(&w->proxy->websockets, &w->in_proxy);
     log_end(w);
-    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
-    if (w->hold != NULL)
+    if (w->hold != NULL) {
+        log_session(w, "removed");
         wshold_close(w->hold);
+    }
+    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
     w->hold = NULL;
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
@@ -125,7 +135,8 @@ on_client_message(struct ws *ws, const struct ws_piece *p)
 static void
 send_control(struct ws *to, uint8_t opcode, struct str payload)
 {
-    struct ws_piece p = {.payload = payload, .opcode = opcode, .first = true, .last = true};
+    struct ws_piece p = {
+        .payload = payload, .opcode = opcode, .first = true, .last = true, .asks = opcode == WSFRAME_PING};
     ws_send(to, &p, 1);
 }
 
@@ -219,6 +230,8 @@ on_origin_control(struct ws *ws, enum wsframe_opcode opcode, struct str payload)
     if (w->client == NULL)
         return;
     send_control(w->client, opcode, payload);
+    if (w->hold != NULL)
+        wshold_sent_control(w->hold);
     pace(w->origin, w->client);
 }
 
@@ -280,7 +293,27 @@ on_hold_refresh(void *user)
         ws_refresh(w->origin);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh};
+static struct str
+id_of(void *user, char text[STATS_ID_MAX])
+{
+    const struct wsproxy *w = user;
+    return stats_conn_id(w->proxy->stats, w->live, text);
+}
+
+/* As a URI of the web. */
+static void
+put_uri(const void *user, struct buf *out)
+{
+    const struct wsproxy *w = user;
+    struct str uri = w->asked_len > 0 ? str_of(w->text + w->uri_len, w->asked_len) : str_of(w->text, w->uri_len);
+    if (str_istarts(uri, STR("ws"))) {
+        buf_adds(out, STR("http"));
+        uri = str_from(uri, 2);
+    }
+    buf_adds(out, uri);
+}
+
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, id_of, put_uri};
 
 /* beginning */
 
@@ -294,6 +327,7 @@ begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
                               .ops = &wshold_ops,
                               .group = w->group,
                               .user = w};
+    log_session(w, "added");
     w->hold = wshold_new(w->proxy, &hb);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
         if (str_ieq(b->channels->at[i].name, STR("Grip-Channel")))
@@ -307,7 +341,7 @@ wsproxy_alloc(const struct wsproxy_begin *b)
     struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
     if (log_on(LOG_INFO))
         like.target_len = (uint8_t)target.len;
-    if (like.target_len > 0 && !str_eq(b->asked, b->uri))
+    if ((like.target_len > 0 || b->prefix.ptr != NULL) && !str_eq(b->asked, b->uri)) /* for the log, or filters */
         like.asked_len = (uint32_t)b->asked.len;
     w = slab_alloc(size_of(&like));
     *w = like;

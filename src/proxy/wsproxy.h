@@ -30,7 +30,7 @@ struct wsproxy {
     uint64_t began;  /* ms of the monotonic clock */
     uint16_t closed; /* the code of the first close frame, 0 before */
     bool over_http;
-    /* For the log: the URI as sent to the origin, the one that was asked for (none: it is the same), the target. */
+    /* The URI as sent to the origin, the one that was asked for (none: it is the same), for the log the target. */
     char text[];
 };
 

@@ -2,11 +2,13 @@
 
 #include "base/clock.h"
 #include "base/slab.h"
+#include "pub/walk.h"
 
 enum {
     FIRST_SECOND_MS = 1000,
     LINGER_MOST_MS = 3 * 24 * 3600 * 1000, /* so that a time's low 32 bits are enough */
-    SLICE = 128                            /* channels whose time has come that are seen to in one turn */
+    SLICE = 128,                           /* channels, or holds, that are seen to in one turn */
+    ERAS_MAX = 255
 };
 
 /* Channels that all wait for the same time: the first to come is the first to go, and a million of them need no timer
@@ -17,6 +19,10 @@ struct line {
     struct task task; /* more have come to their time than are seen to in one turn */
     struct channels *table;
     uint32_t wait; /* ms */
+    /* of a large channel whose holds are being updated: up to where. NULL: of none */
+    const struct channel *large;
+    unsigned kind;
+    uint32_t left;
 };
 
 struct channels {
@@ -26,11 +32,17 @@ struct channels {
     void *arg;
     struct map map; /* of channel, by name; owned */
     struct line first_second, linger;
+    size_t several; /* holds with more than one subscription */
+    struct walk recovery;
+    uint8_t era;   /* of the last ids: it ends with channels_recover() */
+    unsigned eras; /* that may be found in channels, besides the present one */
 };
 
 static void channel_free(struct channel *ch);
 static void on_line_timer(struct timer *t);
 static void on_line_task(struct task *t);
+static void recover_channel(struct channel *ch, void *arg);
+static void on_recovered(void *arg);
 
 static void
 line_init(struct line *line, struct channels *t, uint64_t wait)
@@ -58,6 +70,7 @@ channels_new(struct loop *l, const struct channels_settings *settings)
     map_init(&t->map);
     line_init(&t->first_second, t, FIRST_SECOND_MS);
     line_init(&t->linger, t, (uint64_t)settings->linger * 1000);
+    walk_init(&t->recovery, l, recover_channel, on_recovered, t);
     return t;
 }
 
@@ -71,6 +84,7 @@ free_one(struct map_node *node, void *arg)
 void
 channels_free(struct channels *t)
 {
+    walk_stop(&t->recovery);
     map_each(&t->map, free_one, NULL);
     map_clear(&t->map);
     line_stop(&t->first_second);
@@ -98,6 +112,18 @@ channels_count(const struct channels *t)
     return t->map.n;
 }
 
+bool
+channels_overlap(const struct channels *t)
+{
+    return t->several > 0;
+}
+
+struct map *
+channels_map(struct channels *t)
+{
+    return &t->map;
+}
+
 static bool
 is_empty(const struct channel *ch)
 {
@@ -119,6 +145,8 @@ static void
 leave_line(struct channel *ch)
 {
     struct channels *t = ch->table;
+    if (t->first_second.large == ch)
+        t->first_second.large = NULL;
     if (list_in(&ch->in_line))
         list_remove(ch->first_second ? &t->first_second.list : &t->linger.list, &ch->in_line);
     ch->first_second = false;
@@ -156,7 +184,7 @@ channel_free(struct channel *ch)
 struct str
 channel_last_id(const struct channel *ch)
 {
-    if (ch->id_len == CHANNEL_ID_NONE)
+    if (ch->id_len == CHANNEL_ID_NONE || ch->era != ch->table->era)
         return str_of(NULL, 0);
     if (ch->id_len == CHANNEL_ID_FAR)
         return str_of(ch->last_id.far->data, ch->last_id.far->len);
@@ -167,6 +195,7 @@ void
 channel_set_last_id(struct channel *ch, struct str id)
 {
     struct shared_bytes *old = ch->id_len == CHANNEL_ID_FAR ? ch->last_id.far : NULL;
+    ch->era = ch->table->era;
     if (id.ptr == NULL) {
         ch->id_len = CHANNEL_ID_NONE;
     } else if (id.len > CHANNEL_ID_NEAR) {
@@ -180,28 +209,38 @@ channel_set_last_id(struct channel *ch, struct str id)
         shared_unref(&old->shared);
 }
 
-static void
-update_each(struct channel *ch, enum format_kind kind)
+/* Update the holds of one kind in front of *LEFT, from behind, at most *MOST of them. An update never changes the table
+ * within the call; between two, who leaves may be replaced by one that was updated already. true: all are. */
+static bool
+update_some(struct channel *ch, enum format_kind kind, uint32_t *left, unsigned *most)
 {
     uint32_t n;
     struct sub *const *at = channel_subs(ch, kind, &n);
-    for (uint32_t i = 0; i < n; i++)
-        if (at[i] != NULL)
-            at[i]->hold->ops->update(at[i]->hold, UPDATE_LOW);
+    for (*left = *left < n ? *left : n; *left > 0 && *most > 0; --*most) {
+        const struct sub *sub = at[--*left];
+        if (sub != NULL)
+            sub->hold->ops->update(sub->hold, UPDATE_LOW);
+    }
+    return *left == 0;
 }
 
-static void
-serve_one(struct channel *ch)
+/* Go on with the channel at the front of the line. true: all of its HTTP holds are updated. */
+static bool
+update_holds(struct line *line, struct channel *ch, unsigned *most)
 {
-    bool first_second = ch->first_second;
-    leave_line(ch);
-    if (!first_second) {
-        channel_free(ch);
-        return;
+    static const enum format_kind kinds[] = {FORMAT_HTTP_RESPONSE, FORMAT_HTTP_STREAM};
+    if (line->large != ch) {
+        line->large = ch;
+        line->kind = 0;
+        line->left = UINT32_MAX;
     }
-    /* an update never changes the table within the call */
-    update_each(ch, FORMAT_HTTP_RESPONSE);
-    update_each(ch, FORMAT_HTTP_STREAM);
+    while (line->kind < countof(kinds)) {
+        if (!update_some(ch, kinds[line->kind], &line->left, most))
+            return false;
+        line->kind++;
+        line->left = UINT32_MAX;
+    }
+    return true;
 }
 
 /* See to those whose time has come, so many of them that the turn stays short. */
@@ -210,17 +249,22 @@ serve_line(struct line *line)
 {
     struct loop *l = line->table->loop;
     uint32_t now = (uint32_t)clock_now();
-    for (unsigned n = 0; !list_empty(&line->list); n++) {
+    unsigned most = SLICE;
+    while (!list_empty(&line->list)) {
         struct channel *ch = container_of(list_first(&line->list), struct channel, in_line);
         if ((int32_t)(ch->due - now) > 0) {
             loop_timer(l, &line->timer, ch->due - now);
             return;
         }
-        if (n == SLICE) {
+        if (most == 0 || (ch->first_second && !update_holds(line, ch, &most))) {
             loop_later(l, &line->task);
             return;
         }
-        serve_one(ch);
+        most -= most > 0;
+        if (ch->first_second)
+            leave_line(ch);
+        else
+            channel_free(ch);
     }
 }
 
@@ -328,7 +372,8 @@ channels_subscribe(struct channels *t, struct hold *h, struct str name)
     sub->channel = ch;
     sub->next = h->subs;
     h->subs = sub;
-    h->n_subs++;
+    if (++h->n_subs == 2)
+        t->several++;
     if ((ch->many & 1 << h->kind) == 0 && ch->crowd[h->kind].one == NULL)
         ch->crowd[h->kind].one = sub;
     else
@@ -345,7 +390,8 @@ leave_hold(struct sub *sub)
     while (*at != sub)
         at = &(*at)->next;
     *at = sub->next;
-    sub->hold->n_subs--;
+    if (--sub->hold->n_subs == 1)
+        sub->channel->table->several--;
 }
 
 static void
@@ -378,13 +424,30 @@ leave_channel(struct channel *ch, enum format_kind kind, const struct sub *sub)
 }
 
 void
+channels_move(struct sub *from, struct sub *to)
+{
+    struct channel *ch = from->channel;
+    enum format_kind kind = from->hold->kind;
+    struct subs *s = (ch->many & 1 << kind) != 0 ? ch->crowd[kind].many : NULL;
+    uint32_t index = from->index;
+    if (from->limited != 0 && ch->table->ops.on_moved != NULL)
+        ch->table->ops.on_moved(ch->table->arg, from, to);
+    if (s == NULL || s->outbox == NULL)
+        return;
+    from->index = to->index; /* behind the marks of what is on its way, as if it had come now */
+    to->index = index;
+    s->at[from->index] = from;
+    s->at[to->index] = to;
+}
+
+void
 channels_unsubscribe(struct sub *sub)
 {
     struct channel *ch = sub->channel;
     enum format_kind kind = sub->hold->kind;
     leave_hold(sub);
     leave_channel(ch, kind, sub);
-    if (sub->actions > 0)
+    if (sub->limited != 0)
         ch->table->ops.on_dropped(ch->table->arg, sub);
     if (ch->table->ops.on_count != NULL)
         ch->table->ops.on_count(ch->table->arg, ch, kind);
@@ -435,40 +498,59 @@ channel_receivers(const struct channel *ch, enum format_kind kind)
     return ch->many & 1 << kind ? ch->crowd[kind].many->live : ch->crowd[kind].one != NULL;
 }
 
-struct walk {
-    void (*cb)(struct hold *h, void *arg);
-    void (*on_channel)(struct channel *ch, void *arg);
-    void *arg;
-};
+/* recovery */
+
+/* The next to be served in the line of those whose holds are updated. */
+static void
+push_in(struct channel *ch)
+{
+    struct line *line = &ch->table->first_second;
+    leave_line(ch);
+    ch->first_second = true;
+    ch->due = (uint32_t)clock_now();
+    list_push_front(&line->list, &ch->in_line);
+    loop_later(line->table->loop, &line->task);
+}
 
 static void
-walk_channel(struct map_node *node, void *arg)
+recover_channel(struct channel *ch, void *arg)
+{
+    struct channels *t = arg;
+    uint32_t left[2] = {UINT32_MAX, UINT32_MAX};
+    unsigned most = UINT32_MAX;
+    if (ch->era != t->era)
+        channel_forget_id(ch);
+    if (channel_receivers(ch, FORMAT_HTTP_RESPONSE) + channel_receivers(ch, FORMAT_HTTP_STREAM) <= SLICE) {
+        update_some(ch, FORMAT_HTTP_RESPONSE, &left[0], &most);
+        update_some(ch, FORMAT_HTTP_STREAM, &left[1], &most);
+    } else if (!ch->first_second) {
+        push_in(ch); /* else they are going to be updated anyway */
+    }
+}
+
+static void
+on_recovered(void *arg)
+{
+    struct channels *t = arg;
+    t->eras = 0;
+}
+
+static void
+forget_old(struct map_node *node, void *arg)
 {
     struct channel *ch = container_of(node, struct channel, node);
-    struct walk *w = arg;
-    if (w->on_channel != NULL) {
-        w->on_channel(ch, w->arg);
-        return;
-    }
-    for (int k = 0; k < FORMAT_KINDS; k++) {
-        uint32_t n;
-        struct sub *const *at = channel_subs(ch, k, &n);
-        for (uint32_t i = 0; i < n; i++)
-            if (at[i] != NULL)
-                w->cb(at[i]->hold, w->arg);
-    }
+    (void)arg;
+    if (ch->era != ch->table->era)
+        channel_forget_id(ch);
 }
 
 void
-channels_each_hold(struct channels *t, void (*cb)(struct hold *h, void *arg), void *arg)
+channels_recover(struct channels *t)
 {
-    struct walk w = {cb, NULL, arg};
-    map_each(&t->map, walk_channel, &w);
-}
-
-void
-channels_each(struct channels *t, void (*cb)(struct channel *ch, void *arg), void *arg)
-{
-    struct walk w = {NULL, cb, arg};
-    map_each(&t->map, walk_channel, &w);
+    t->era++;
+    if (++t->eras >= ERAS_MAX) { /* before one of them comes round again */
+        map_each(&t->map, forget_old, NULL);
+        t->eras = 0;
+    }
+    walk_start(&t->recovery, t);
 }

@@ -14,10 +14,12 @@ enum {
 
 struct outbox {
     struct list_node node;   /* in fanout->busy */
+    uint64_t key;            /* which is sorted by this: the number of its oldest message, or of when it was put back */
     struct channel *channel; /* borrowed; NULL once it is gone */
     struct subs *subs;       /* borrowed: of the channel and kind; stays while the outbox does */
     enum format_kind kind;
     struct msg **msgs; /* owned array of references */
+    uint64_t *numbers; /* owned; of the messages, as they came */
     uint32_t *marks;   /* owned; entry i of the subs gets msgs[j] when i < marks[j]; never falls with j */
     unsigned n, cap;   /* messages */
     unsigned pass;     /* messages that this pass delivers; 0: no pass has begun */
@@ -32,7 +34,9 @@ struct fanout {
     struct task task;
     struct stats *stats;    /* borrowed; NULL: nothing is counted */
     int block_size;         /* > 0: blocks are counted */
+    size_t frame_max;       /* bytes of a WebSocket's frame; 0: any number */
     struct list busy;       /* of outbox; in turn */
+    uint64_t numbers;       /* of messages, and of turns */
     struct outbox *current; /* being worked on */
     size_t messages, bytes; /* on their way in all outboxes */
     bool full;
@@ -139,6 +143,16 @@ deliver_limited(void *arg, struct sub *sub, struct msg *m)
 }
 
 static void
+add_limited(struct fanout *f, struct sub *sub, struct msg *const *msgs, unsigned n)
+{
+    if (f->stats != NULL)
+        count_sent(f, group_of(sub), msgs, n, 1);
+    for (unsigned i = 0; i < n; i++)
+        if (!limit_add(f->limit, sub, msgs[i]))
+            stats_add(f->stats, group_of(sub), STATS_DROPPED_RATE, 1);
+}
+
+static void
 set_full(struct fanout *f, bool full)
 {
     if (f->full == full)
@@ -174,12 +188,14 @@ outbox_free(struct fanout *f, struct outbox *ob)
     list_remove(&f->busy, &ob->node);
     drop_messages(f, ob, ob->n);
     mem_free(ob->msgs);
+    mem_free(ob->numbers);
     mem_free(ob->marks);
     mem_free(ob);
 }
 
-/* A hold's sub mostly lies inside it, and what it reaches its client through spans two cache lines. */
-static inline void
+/* A hold's sub mostly lies inside it, and what it reaches its client through spans two cache lines.
+ * Inlined by force: gcc takes a function that only fetches ahead for one without effect, and drops the call. */
+__attribute__((always_inline)) static inline void
 look_ahead(const struct subs *s, uint32_t i, uint32_t end)
 {
     const struct sub *sub;
@@ -201,6 +217,7 @@ end_pass(struct fanout *f, struct outbox *ob)
     drop_messages(f, ob, ob->pass);
     ob->n -= ob->pass;
     memmove(ob->msgs, ob->msgs + ob->pass, ob->n * sizeof(struct msg *));
+    memmove(ob->numbers, ob->numbers + ob->pass, ob->n * sizeof *ob->numbers);
     memmove(ob->marks, ob->marks + ob->pass, ob->n * sizeof *ob->marks);
     ob->pass = ob->first = 0;
     ob->index = 0;
@@ -208,17 +225,55 @@ end_pass(struct fanout *f, struct outbox *ob)
         subs_compact(ob->subs, ob->marks, ob->n);
 }
 
+/* Where a client listens to several channels, a pass takes no message that is younger than one in another outbox. */
 static void
-begin_pass(struct outbox *ob)
+begin_pass(const struct fanout *f, struct outbox *ob)
 {
-    ob->pass = ob->n;
+    struct list_node *next = ob->node.next;
+    uint64_t end = UINT64_MAX;
+    if (next != &f->busy.head && channels_overlap(ob->channel->table))
+        end = container_of(next, struct outbox, node)->key;
     ob->check = false;
-    for (unsigned i = 0; i < ob->pass; i++)
-        ob->check = ob->check || ob->msgs[i]->format->content_filters != NULL;
+    for (ob->pass = 0; ob->pass < ob->n && (ob->pass == 0 || ob->numbers[ob->pass] < end); ob->pass++)
+        ob->check = ob->check || ob->msgs[ob->pass]->format->content_filters != NULL;
 }
 
-/* Deliver until the outbox is empty (true: it is gone) or the time is up. */
+/* Its turn comes after those of the outboxes that are older than KEY. */
+static void
+put_back(struct fanout *f, struct outbox *ob, uint64_t key)
+{
+    struct list_node *at = &f->busy.head;
+    list_remove(&f->busy, &ob->node);
+    ob->key = key;
+    while (at->prev != &f->busy.head && container_of(at->prev, struct outbox, node)->key > key)
+        at = at->prev;
+    list_insert_before(&f->busy, at, &ob->node);
+}
+
+enum work { WORK_DONE, WORK_WAITS, WORK_TIME_UP };
+
+/* A pass is over. true: the outbox is empty, or others have their turn first. */
 static bool
+is_done(struct fanout *f, struct outbox *ob)
+{
+    end_pass(f, ob);
+    if (ob->n > 0 && channels_overlap(ob->channel->table))
+        put_back(f, ob, ob->numbers[0]);
+    return ob->n == 0 || list_first(&f->busy) != &ob->node;
+}
+
+static enum work
+finish(struct fanout *f, struct outbox *ob)
+{
+    if (ob->n > 0)
+        return WORK_WAITS;
+    subs_settle(ob->channel, ob->kind);
+    outbox_free(f, ob);
+    return WORK_DONE;
+}
+
+/* Deliver until the outbox is empty, and gone, until it waits for others or until the time is up. */
+static enum work
 work(struct fanout *f, struct outbox *ob, uint64_t deadline)
 {
     struct subs *s = ob->subs;
@@ -228,7 +283,7 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
     while (ob->n > 0) {
         uint32_t end;
         if (ob->pass == 0)
-            begin_pass(ob);
+            begin_pass(f, ob);
         end = ob->marks[ob->pass - 1];
         while (ob->index < end) {
             uint32_t i = ob->index++;
@@ -247,22 +302,42 @@ work(struct fanout *f, struct outbox *ob, uint64_t deadline)
             if (ob->channel == NULL) {
                 count_run(f, ob, &run, now);
                 outbox_free(f, ob);
-                return true;
+                return WORK_DONE;
             }
             if (++done % CHECK_EVERY == 0) {
                 now = clock_exact_us();
                 count_run(f, ob, &run, now);
                 if (now >= deadline)
-                    return false;
+                    return WORK_TIME_UP;
             }
         }
         now = clock_exact_us();
         count_run(f, ob, &run, now);
-        end_pass(f, ob);
+        if (is_done(f, ob))
+            break;
     }
-    subs_settle(ob->channel, ob->kind);
-    outbox_free(f, ob);
-    return true;
+    return finish(f, ob);
+}
+
+/* The same by way of the limiter, and apart, so that nobody pays for a limit that there is not. */
+static enum work
+work_limited(struct fanout *f, struct outbox *ob, uint64_t deadline)
+{
+    unsigned done = 0;
+    do {
+        if (ob->pass == 0)
+            begin_pass(f, ob);
+        while (ob->index < ob->marks[ob->pass - 1]) {
+            struct sub *sub = ob->subs->at[ob->index++];
+            while (ob->marks[ob->first] < ob->index)
+                ob->first++;
+            if (sub != NULL)
+                add_limited(f, sub, ob->msgs + ob->first, ob->pass - ob->first);
+            if (++done % CHECK_EVERY == 0 && clock_exact_us() >= deadline)
+                return WORK_TIME_UP;
+        }
+    } while (!is_done(f, ob));
+    return finish(f, ob);
 }
 
 static void
@@ -270,16 +345,15 @@ on_task(struct task *t)
 {
     struct fanout *f = container_of(t, struct fanout, task);
     uint64_t deadline = clock_exact_us() + SLICE_US;
+    bool limited = limit_active(f->limit);
     while (!list_empty(&f->busy)) {
         struct outbox *ob = container_of(list_first(&f->busy), struct outbox, node);
+        enum work done;
         f->current = ob;
-        if (!work(f, ob, deadline)) {
-            list_remove(&f->busy, &ob->node); /* the others have their turn first */
-            list_push_back(&f->busy, &ob->node);
-            loop_later(f->loop, &f->task);
-            break;
-        }
-        if (!list_empty(&f->busy) && clock_exact_us() >= deadline) {
+        done = limited ? work_limited(f, ob, deadline) : work(f, ob, deadline);
+        if (done == WORK_TIME_UP && !limited) /* the others have their turn first */
+            put_back(f, ob, ++f->numbers);
+        if (done == WORK_TIME_UP || (!list_empty(&f->busy) && clock_exact_us() >= deadline)) {
             loop_later(f->loop, &f->task);
             break;
         }
@@ -320,6 +394,12 @@ fanout_set_stats(struct fanout *f, struct stats *s)
     f->stats = s;
 }
 
+void
+fanout_set_frame_max(struct fanout *f, size_t frame_max)
+{
+    f->frame_max = frame_max;
+}
+
 static void
 add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct msg *m)
 {
@@ -330,45 +410,31 @@ add_message(struct fanout *f, struct channel *ch, enum format_kind kind, struct 
         ob->channel = ch;
         ob->subs = s;
         ob->kind = kind;
+        ob->key = f->numbers + 1;
         list_push_back(&f->busy, &ob->node);
         loop_later(f->loop, &f->task);
     }
     if (ob->n == ob->cap) {
         ob->cap = ob->cap > 0 ? ob->cap * 2 : 4;
         ob->msgs = mem_realloc(ob->msgs, ob->cap * sizeof(struct msg *));
+        ob->numbers = mem_realloc(ob->numbers, ob->cap * sizeof *ob->numbers);
         ob->marks = mem_realloc(ob->marks, ob->cap * sizeof *ob->marks);
     }
     ob->msgs[ob->n] = msg_ref(m);
+    ob->numbers[ob->n] = ++f->numbers;
     ob->marks[ob->n++] = s->n;
     count(f, m);
-}
-
-static void
-add_limited(struct fanout *f, struct sub *sub, struct msg *m)
-{
-    if (f->stats != NULL)
-        count_sent(f, group_of(sub), &m, 1, 1);
-    if (!limit_add(f->limit, sub, m))
-        stats_add(f->stats, group_of(sub), STATS_DROPPED_RATE, 1);
 }
 
 void
 fanout_item(struct fanout *f, struct channel *ch, struct item *item)
 {
     for (int kind = 0; kind < FORMAT_KINDS; kind++) {
-        struct sub *const *at;
         struct msg *m;
-        uint32_t n;
         if (item->formats[kind] == NULL || channel_receivers(ch, kind) == 0)
             continue;
-        m = msg_new(item, kind);
-        if (!limit_active(f->limit)) {
-            add_message(f, ch, kind, m);
-        } else {
-            at = channel_subs(ch, kind, &n);
-            for (uint32_t i = 0; i < n; i++)
-                add_limited(f, at[i], m);
-        }
+        m = msg_new(item, kind, f->frame_max);
+        add_message(f, ch, kind, m);
         msg_unref(m);
     }
 }
@@ -394,6 +460,12 @@ fanout_sub_gone(struct fanout *f, struct sub *sub)
 }
 
 void
+fanout_sub_moved(struct fanout *f, struct sub *from, struct sub *to)
+{
+    limit_move(f->limit, from, to);
+}
+
+void
 fanout_on_full(struct fanout *f, void (*cb)(void *arg, bool full), void *arg)
 {
     f->on_full = cb;
@@ -409,5 +481,11 @@ fanout_full(const struct fanout *f)
 bool
 fanout_busy(const struct fanout *f)
 {
-    return !list_empty(&f->busy);
+    return !list_empty(&f->busy) || limit_busy(f->limit);
+}
+
+void
+fanout_hurry(struct fanout *f)
+{
+    limit_hurry(f->limit);
 }

@@ -111,14 +111,19 @@ build_id(struct context *c, struct str content, struct buf *out, struct err *e)
     return rc;
 }
 
-static const struct {
+enum asks { ASKS_NOBODY, ASKS_TO_CHECK, ASKS_TO_MODIFY };
+
+/* One of the three says what it does. */
+static const struct filter {
     struct str name;
-    bool (*drops)(const struct sub *sub, const struct msg *m); /* one of the two is NULL */
+    bool (*drops)(const struct sub *sub, const struct msg *m);
     int (*rewrite)(struct context *c, struct str content, struct buf *out, struct err *e);
+    enum asks asks;
 } filters[] = {
-    {{"skip-self", 9}, skip_self, NULL},      {{"skip-users", 10}, skip_users, NULL},
-    {{"require-sub", 11}, require_sub, NULL}, {{"build-id", 8}, NULL, build_id},
-    {{"var-subst", 9}, NULL, var_subst},
+    {{"skip-self", 9}, skip_self, NULL, ASKS_NOBODY},      {{"skip-users", 10}, skip_users, NULL, ASKS_NOBODY},
+    {{"require-sub", 11}, require_sub, NULL, ASKS_NOBODY}, {{"build-id", 8}, NULL, build_id, ASKS_NOBODY},
+    {{"var-subst", 9}, NULL, var_subst, ASKS_NOBODY},      {{"http-check", 10}, NULL, NULL, ASKS_TO_CHECK},
+    {{"http-modify", 11}, NULL, NULL, ASKS_TO_MODIFY},
 };
 
 int
@@ -130,13 +135,19 @@ filter_find(struct str name)
     return -1;
 }
 
+bool
+filter_asks(int filter)
+{
+    return filters[filter].asks != ASKS_NOBODY;
+}
+
 /* The next of SUB's filters that change content; *I is where to look, and moves on. ptr NULL: no more. */
 static struct str
 next_content_filter(const struct sub *sub, unsigned *i)
 {
     while (sub->more != NULL && *i < sub->more->n_filters) {
         unsigned f = sub->more->filters[(*i)++];
-        if (filters[f].rewrite != NULL)
+        if (filters[f].rewrite != NULL || filters[f].asks == ASKS_TO_MODIFY)
             return filters[f].name;
     }
     return str_of(NULL, 0);
@@ -180,20 +191,23 @@ warn_once(const struct msg *m, const struct err *e)
     item->warned = true;
 }
 
-/* The content through one filter; the former one is given back. */
-static int
-rewrite(unsigned f, struct context *c, struct msg **m, struct err *e)
+/* CONTENT takes the place of the message's own. */
+static void
+replace(struct filtering *f, struct str content)
 {
-    struct str content = (*m)->payload;
-    struct buf out = BUF_INIT(2 * content.len + GROWTH_MAX);
-    struct msg *before = *m;
-    int rc = filters[f].rewrite(c, content, &out, e);
-    if (rc == 0) {
-        *m = msg_rewrite(before, buf_str(&out));
-        msg_unref(before);
-    } else {
-        err_prefix(e, "filter error: %.*s: ", STR_ARG(filters[f].name));
-    }
+    struct msg *before = f->m;
+    f->m = msg_rewrite(before, content);
+    msg_unref(before);
+}
+
+static int
+rewrite(const struct sub *sub, struct filtering *f, const struct filter *filter, struct err *e)
+{
+    struct context c = {sub, f->m};
+    struct buf out = BUF_INIT(2 * f->m->payload.len + GROWTH_MAX);
+    int rc = filter->rewrite(&c, f->m->payload, &out, e);
+    if (rc == 0)
+        replace(f, buf_str(&out));
     buf_clear(&out);
     return rc;
 }
@@ -204,29 +218,85 @@ has_content(const struct msg *m)
     return m->format->action == ACTION_SEND && m->format->body_patch == NULL;
 }
 
-enum filter_result
-filter_message(const struct sub *sub, struct msg *m, struct msg **out, struct err *e)
+static const struct filter *
+current(const struct filtering *f)
 {
-    struct context c = {sub, m};
-    enum filter_result result = FILTER_PASS;
-    unsigned n = sub->more != NULL ? sub->more->n_filters : 0;
+    return &filters[f->filters[f->next]];
+}
+
+enum filter_result
+filter_drop(struct filtering *f)
+{
+    msg_unref(f->m);
+    f->m = NULL;
+    return FILTER_DROP;
+}
+
+enum filter_result
+filter_fail(struct filtering *f, struct err *e)
+{
+    err_prefix(e, "filter error: %.*s: ", STR_ARG(current(f)->name));
+    warn_once(f->m, e);
+    filter_drop(f);
+    return FILTER_FAIL;
+}
+
+enum filter_result
+filter_go_on(const struct sub *sub, struct filtering *f, struct err *e)
+{
+    for (; f->next < f->n; f->next++) {
+        const struct filter *filter = current(f);
+        if (filter->drops != NULL && filter->drops(sub, f->m))
+            return filter_drop(f);
+        if (filter->rewrite != NULL && has_content(f->m) && rewrite(sub, f, filter, e) != 0)
+            return filter_fail(f, e);
+        if (filter->asks == ASKS_TO_CHECK || (filter->asks == ASKS_TO_MODIFY && has_content(f->m)))
+            return FILTER_ASK;
+    }
+    return FILTER_PASS;
+}
+
+enum filter_result
+filter_begin(const struct sub *sub, struct msg *m, struct filtering *f, struct err *e)
+{
+    const struct sub_more *more = sub->more;
+    *f = (struct filtering){.m = NULL};
     if (m->format->content_filters != NULL && check_content_filters(sub, m->format, e) != 0) {
         log_debug("item skipped: channel=%.*s id=%.*s: %s", STR_ARG(m->item->channel), STR_ARG(m->item->id), e->text);
         return FILTER_FAIL;
     }
-    msg_ref(m);
-    for (unsigned i = 0; i < n && result == FILTER_PASS; i++) {
-        unsigned f = sub->more->filters[i];
-        if (filters[f].drops != NULL && filters[f].drops(sub, m))
-            result = FILTER_DROP;
-        else if (filters[f].rewrite != NULL && has_content(m) && rewrite(f, &c, &m, e) != 0)
-            result = FILTER_FAIL;
+    if (more != NULL) {
+        f->n = more->n_filters;
+        memcpy(f->filters, more->filters, sizeof f->filters);
     }
-    if (result == FILTER_FAIL)
-        warn_once(m, e);
+    f->m = msg_ref(m);
+    return filter_go_on(sub, f, e);
+}
+
+bool
+filter_modifies(const struct filtering *f)
+{
+    return current(f)->asks == ASKS_TO_MODIFY;
+}
+
+void
+filter_answered(struct filtering *f, struct str content)
+{
+    if (content.ptr != NULL)
+        replace(f, content);
+    f->next++;
+}
+
+enum filter_result
+filter_message(const struct sub *sub, struct msg *m, struct msg **out, struct err *e)
+{
+    struct filtering f;
+    enum filter_result result = filter_begin(sub, m, &f, e);
+    if (result == FILTER_ASK) {
+        err_set(e, "nobody can be asked here");
+        result = filter_fail(&f, e);
+    }
     if (result == FILTER_PASS)
-        *out = m;
-    else
-        msg_unref(m);
+        *out = f.m;
     return result;
 }

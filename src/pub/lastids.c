@@ -3,9 +3,12 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "proto/digest.h"
+
+enum { DIGEST = 20 };
 
 struct seen {
-    struct map_node node;    /* the key is: length of the channel, channel, id */
+    struct map_node node;    /* the key is: length of the channel, channel, id; or no such length and a digest */
     struct list_node by_age; /* oldest first */
     uint64_t until;          /* ms */
     char key[];
@@ -44,28 +47,47 @@ lastids_free(struct lastids *l)
     mem_free(l);
 }
 
+static struct seen *
+seen_new(const size_t *length, const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    struct seen *s = mem_alloc(sizeof *s + sizeof *length + a_len + b_len);
+    memcpy(s->key, length, sizeof *length);
+    if (a_len > 0)
+        memcpy(s->key + sizeof *length, a, a_len);
+    if (b_len > 0)
+        memcpy(s->key + sizeof *length + a_len, b, b_len);
+    s->node.key = str_of(s->key, sizeof *length + a_len + b_len);
+    return s;
+}
+
+/* So that what is remembered is bounded in bytes, however long the ids are. */
+static struct seen *
+seen_digest(struct str channel, struct str id)
+{
+    unsigned char digests[2 * DIGEST], digest[DIGEST];
+    size_t none = SIZE_MAX;
+    sha1(channel, digests);
+    sha1(id, digests + DIGEST);
+    sha1(str_of((const char *)digests, sizeof digests), digest);
+    return seen_new(&none, digest, DIGEST, NULL, 0);
+}
+
 bool
 lastids_seen(struct lastids *l, struct str channel, struct str id)
 {
     uint64_t now = clock_now();
-    size_t len = sizeof channel.len + channel.len + id.len;
     struct seen *s;
-    struct map_node *found;
     while (!list_empty(&l->by_age)) {
         s = container_of(list_first(&l->by_age), struct seen, by_age);
         if (s->until > now && l->map.n < LASTIDS_MAX)
             break;
         forget(l, s);
     }
-    s = mem_alloc(sizeof *s + len);
-    memcpy(s->key, &channel.len, sizeof channel.len);
-    if (channel.len > 0)
-        memcpy(s->key + sizeof channel.len, channel.ptr, channel.len);
-    if (id.len > 0)
-        memcpy(s->key + sizeof channel.len + channel.len, id.ptr, id.len);
-    s->node.key = str_of(s->key, len);
-    found = map_find(&l->map, s->node.key);
-    if (found != NULL) {
+    if (channel.len + id.len > LASTIDS_KEY_MAX)
+        s = seen_digest(channel, id);
+    else
+        s = seen_new(&channel.len, channel.ptr, channel.len, id.ptr, id.len);
+    if (map_find(&l->map, s->node.key) != NULL) {
         mem_free(s);
         return true;
     }

@@ -118,19 +118,6 @@ publish_item(struct publish *p, struct item *item)
     return n;
 }
 
-static void
-forget(struct channel *ch, void *arg)
-{
-    (void)arg;
-    channel_forget_id(ch);
-}
-
-void
-publish_forget(struct publish *p)
-{
-    channels_each(p->channels, forget, NULL);
-}
-
 void
 publish_channel_gone(struct publish *p, struct channel *ch)
 {

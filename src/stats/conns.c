@@ -4,7 +4,7 @@
 
 /* A connection is stood for by the second of the minute in which it began, from 1 on, and its number in the table, 0
  * where it is in none:  phase << 26 | number. */
-enum { NUMBER = LIVE_MAX - 1, PHASE_SHIFT = 26 };
+enum { NUMBER = LIVE_MAX - 1, PHASE_SHIFT = 26, NUMBER_DIGITS = 7 /* hexadecimal ones */ };
 
 enum {
     SECURE = 1,
@@ -25,12 +25,14 @@ more_of(const struct live_entry *e)
 }
 
 static struct more *
-more_new(const struct stats_conn *c)
+more_new(const struct stats_conn *c, uint32_t number)
 {
     struct more *m = mem_zalloc(sizeof *m + c->id.len + c->address.len);
     m->who = c->who;
     if (c->id.len > 0)
         m->id = str_of(memcpy(m->memory, c->id.ptr, c->id.len), c->id.len);
+    for (size_t i = 0; c->made && i < NUMBER_DIGITS && i < c->id.len; i++)
+        m->memory[c->id.len - 1 - i] = "0123456789abcdef"[number >> 4 * i & 15];
     if (c->address.ptr != NULL)
         m->address = str_of(memcpy(m->memory + c->id.len, c->address.ptr, c->address.len), c->address.len);
     return m;
@@ -107,7 +109,7 @@ enter(struct stats_parts *p, const struct stats_conn *c)
         return 0;
     e = live_at(&p->conns, number);
     if (more)
-        e->who = more_new(c);
+        e->who = more_new(c, number);
     e->value = ++p->serial;
     e->slot = (uint16_t)c->slot;
     e->flags = (uint16_t)((c->secure ? SECURE : 0) | (more ? MORE : 0));
@@ -181,18 +183,30 @@ stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX])
     return e != NULL ? id_of(e, conn & NUMBER, text) : STR("");
 }
 
-bool
-stats_conn_exists(const struct stats *s, struct str id)
+/* The number is the last part of an id of ours, or the end of one that was made for a WebSocket. */
+uint32_t
+stats_conn_find(const struct stats *s, struct str id)
 {
     const struct live_entry *e;
-    struct str rest = id, part;
     char text[STATS_ID_MAX];
     uint64_t number = 0;
-    while (str_split(&rest, '-', &part)) /* the last part is the number */
-        if (rest.ptr == NULL && str_u64(part, &number) != 0)
-            return false;
+    size_t at = id.len;
+    if (str_starts(id, STR("connmgr:"))) {
+        while (id.ptr[at - 1] != '-' && id.ptr[at - 1] != ':')
+            at--;
+        if (str_u64(str_from(id, at), &number) != 0)
+            return 0;
+    } else if (id.len < NUMBER_DIGITS || str_hex(str_from(id, id.len - NUMBER_DIGITS), &number) != 0) {
+        return 0;
+    }
     e = s != NULL && number <= NUMBER ? live_at(&s->parts->conns, (uint32_t)number) : NULL;
-    return e != NULL && str_eq(id_of(e, (uint32_t)number, text), id);
+    return e != NULL && str_eq(id_of(e, (uint32_t)number, text), id) ? (uint32_t)number : 0;
+}
+
+bool
+stats_conn_is(uint32_t conn, uint32_t found)
+{
+    return (conn & NUMBER) == found;
 }
 
 void

@@ -49,7 +49,7 @@ struct stats_parts {
     struct refresh sub_refresh;
     struct pending pending; /* subs whose number has changed, or that linger */
     bool subs_on;           /* somebody wants to know */
-    bool telling;           /* inside ops->tell_subs() */
+    bool telling;           /* inside stats_sub_there() */
 };
 
 /* Walk all groups. */

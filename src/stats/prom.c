@@ -9,6 +9,7 @@
 struct text {
     const struct stats *stats;
     const char *prefix;
+    bool messages;
     struct buf *out;
 };
 
@@ -51,10 +52,11 @@ static void
 put_counter(const struct text *t, const struct stats_group *g, unsigned i)
 {
     const struct counter *c = &counters[i];
+    bool shown = t->messages || i < STATS_RECEIVED || i > STATS_SENT_LAST;
     if (i == STATS_RECEIVED && g->id != NULL)
         return;
     put_series(t, g, c->metric, c->label, c->value, NULL);
-    buf_addf(t->out, "%llu\n", (unsigned long long)g->n[i]);
+    buf_addf(t->out, "%llu\n", shown ? (unsigned long long)g->n[i] : 0);
 }
 
 static void
@@ -138,9 +140,9 @@ put_memory(const struct text *t)
 }
 
 void
-prom_put(const struct stats *s, const char *prefix, struct buf *out)
+prom_put(const struct stats *s, const char *prefix, bool messages, struct buf *out)
 {
-    struct text t = {s, prefix, out};
+    struct text t = {s, prefix, messages, out};
     stats_pass_seconds(s->parts);
     put_counters(&t);
     put_gauges(&t);

@@ -97,6 +97,17 @@ stats_sub(struct stats *s, uint32_t *entry, const void *channel, enum stats_tran
     }
 }
 
+/* All at once would stop the loop: they are sent from the next tick on. */
+void
+stats_sub_there(struct stats *s, uint32_t *entry, const void *channel, enum stats_transport mode, unsigned n)
+{
+    if (s == NULL)
+        return;
+    s->parts->telling = true;
+    stats_sub(s, entry, channel, mode, n);
+    s->parts->telling = false;
+}
+
 void
 stats_sub_gone(struct stats *s, uint32_t *entry)
 {
@@ -177,9 +188,7 @@ void
 subs_wanted(struct stats_parts *p)
 {
     p->subs_on = true;
-    p->telling = true; /* all at once would stop the loop: they are sent in slices from the next tick on */
     p->ops->tell_subs(p->arg);
-    p->telling = false;
 }
 
 void

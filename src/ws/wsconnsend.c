@@ -39,13 +39,39 @@ send_masked(struct wsconn *c, struct wsframe_spec *spec, struct str payload)
     mem_free(block);
 }
 
+/* A server's, as several frames. */
+static void
+send_cut(struct wsconn *c, struct wsframe_spec *spec, struct str payload, struct shared *owner)
+{
+    enum { FRAMES = 16 }; /* of one write */
+    char heads[FRAMES][WSFRAME_HEAD_MAX];
+    struct conn_piece out[2 * FRAMES];
+    bool last = spec->last;
+    unsigned n = 0;
+    while (payload.len > 0) {
+        struct str part;
+        size_t len = wsframe_head_next(heads[n], spec, &payload, c->set->settings.frame_max, last, &part);
+        out[2 * n] = (struct conn_piece){str_of(heads[n], len), NULL};
+        out[2 * n + 1] = (struct conn_piece){part, owner};
+        if (++n < FRAMES && payload.len > 0)
+            continue;
+        conn_sendv(&c->conn, out, 2 * n);
+        n = 0;
+    }
+}
+
 void
 wsconn_send_frame(struct wsconn *c, struct wsframe_spec *spec, struct str payload, struct shared *owner)
 {
     char head[WSFRAME_HEAD_MAX];
     struct conn_piece out[2];
+    size_t max = c->set->settings.frame_max;
     if (c->client) {
         send_masked(c, spec, payload);
+        return;
+    }
+    if (max > 0 && payload.len > max) {
+        send_cut(c, spec, payload, owner);
         return;
     }
     out[0] = (struct conn_piece){str_of(head, wsframe_head(head, spec, payload.len)), NULL};

@@ -358,7 +358,6 @@ class Stream:
         self.sock = sock
         self.buf = b""
         self.eof = False
-        self.all = b""          # everything ever received
 
     def send(self, data):
         if isinstance(data, str):
@@ -402,7 +401,6 @@ class Stream:
             self.eof = True
             return False
         self.buf += data
-        self.all += data
         return True
 
     def until(self, mark, timeout=TIMEOUT):
@@ -416,9 +414,19 @@ class Stream:
 
     def exactly(self, n, timeout=TIMEOUT):
         end = time.monotonic() + patient(timeout)
-        while len(self.buf) < n:
-            if not self.fill(end - time.monotonic()):
-                raise Closed("closed before %d bytes; got %r" % (n, self.buf[:500]))
+        if len(self.buf) >= n:
+            data, self.buf = self.buf[:n], self.buf[n:]
+            return data
+        got, have = [], 0                   # joined once: n may be many megabytes
+        try:
+            while have + len(self.buf) < n:
+                have += len(self.buf)
+                got.append(self.buf)
+                self.buf = b""
+                if not self.fill(end - time.monotonic()):
+                    raise Closed("closed before %d bytes; got %r" % (n, b"".join(got)[:500]))
+        finally:
+            self.buf = b"".join(got) + self.buf
         data, self.buf = self.buf[:n], self.buf[n:]
         return data
 
@@ -1280,7 +1288,7 @@ SECTIONS = {
     "global": "rundir ipc_prefix port_offset stats_connection_ttl stats_connection_send",
     "runner": "services http_port https_ports local_ports logdir log_level client_buffer_size client_maxconn "
               "allow_compression client_idle_timeout activity_timeout proxy_protocol_ports proxy_protocol_trusted "
-              "reuse_port",
+              "websocket_ping_interval reuse_port",
     "proxy": "routesfile debug auto_cross_origin accept_x_forwarded_protocol set_x_forwarded_protocol x_forwarded_for "
              "x_forwarded_for_trusted orig_headers_need_mark accept_pushpin_route cdn_loop log_from log_user_agent "
              "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "
@@ -1294,6 +1302,8 @@ SECTIONS = {
 
 
 def section_of(key):
+    if "." in key:
+        return key.partition(".")[0]
     for s, keys in SECTIONS.items():
         if key in keys.split():
             return s
@@ -1358,7 +1368,8 @@ class Target:
         }
 
     def start(self, routes, config=None, files=None):
-        """Starts a server.  config: overrides of pushpin.conf's keys.  files:
+        """Starts a server.  config: overrides of pushpin.conf's keys, as
+        SECTION.KEY where two sections have one of the name.  files:
         path relative to the config file -> content, written beforehand
         (certificates as runner/certs/NAME.crt and .key).  In values and routes
         {rundir} is the program's own variable; @RUN@ is the run directory;
@@ -1386,7 +1397,7 @@ class Target:
                 f.write("[%s]\n" % section)
                 for k, v in values.items():
                     if section_of(k) == section:
-                        f.write("%s=%s\n" % (k, v))
+                        f.write("%s=%s\n" % (k.rpartition(".")[2], v))
                 f.write("\n")
         try:
             self.launch(server)

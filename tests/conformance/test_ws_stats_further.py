@@ -1,10 +1,12 @@
-"""What the log says of WebSockets."""
+"""What the log says of WebSockets; commands that find them by the ids of stats messages."""
 
 import struct
 
 import pytest
 
 from harness import CLOSE, WsClient
+from test_ws_stats import stats  # noqa: F401
+from ws_harness import control, wire_fixture  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,34 @@ def test_no_route_has_no_content_type(start_server):
     assert w.response.body == b"No route for host: elsewhere.test\n" and not w.response.has("Content-Type")
     w.close()
     assert s.wait_log(r"GET ws://elsewhere\.test/ code=502 34$")
+
+
+# ids
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_commands_find_a_connection_by_its_id(wire, server, stats, over_http):
+    """One over HTTP is refreshed, the other is left alone."""
+    c, x = wire.woh(host="woh.test") if over_http else wire.pair()
+    id = stats.wait("conn", type=b"ws")["id"]
+    other = b"00000000-0000-4000-8000-000000000000"
+    assert server.command("conncheck", {"ids": [other, id]})["value"] == [id]
+    assert server.command("refresh", {"cid": other})["condition"] == b"item-not-found"
+    assert server.command("refresh", {"cid": id})["success"] is True
+    if over_http:
+        assert x.next().body == b""
+    else:
+        x.quiet(0.05)
+    c.close()
+    assert stats.wait("conn", id=id, unavailable=True)
+    assert server.command("conncheck", {"ids": [id]})["value"] == []
+
+
+def test_commands_find_a_detached_connection(wire, server, stats):
+    c, d = wire.woh(("TEXT", control("detach")), host="woh.test")
+    id = stats.wait("conn", type=b"ws")["id"]
+    v = d.next()
+    assert v.body == b"CLOSE\r\n"
+    v.events_reply()
+    assert server.command("conncheck", {"ids": [id]})["value"] == [id]
+    assert server.command("refresh", {"cid": id})["success"] is True
+    d.quiet(0.05)

@@ -85,7 +85,7 @@ def test_https_link_elsewhere_is_asked_only_with_a_certificate_that_is_trusted(s
     other = start_origin(tls=server_tls())
     url = "https://localhost:%d/next" % other.port
     with open_stream(server, origin.serve(Reply(200, {"Grip-Link": link(url)}, "o"))):
-        server.wait_log("GET %s error" % url)
+        server.wait_log("GET %s route=all error" % url)
     assert other.requests() == []
 
 

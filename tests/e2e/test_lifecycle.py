@@ -301,6 +301,16 @@ def test_check_tells_of_an_unknown_key_and_accepts_it(pushpind, config):
     assert re.search(r"^\[WARN\] .*nonsense", r.stdout, re.M), r.stdout
 
 
+def test_sessions_are_not_supported_which_is_said_once(pushpind, config):
+    path = config()
+    text = open(path).read()
+    assert "[handler]\n" in text
+    r = pushpind("--check", "--config=" + config(text.replace("[handler]\n", "[handler]\nstate_spec=ipc://{rundir}/state\n")))
+    assert r.returncode == 0
+    assert re.findall(r"^\[WARN\].*", r.stdout, re.M)[0].endswith("state_spec: sessions are not supported, it has no effect")
+    assert r.stdout.count("[WARN]") == 1, r.stdout
+
+
 def test_check_of_the_shipped_files(pushpind):
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     r = pushpind("--check", "--config=" + os.path.join(top, "conf", "pushpin.conf"))
@@ -432,8 +442,9 @@ def test_nothing_is_left_behind(server, origin):
     assert ends(server) == 0
 
 
-def test_what_was_published_before_a_stop_is_delivered(start_server):
-    server = start_server("* test", {"update_on_first_subscription": "false", "message_rate": 0})
+@pytest.mark.parametrize("rate", [0, 1000])  # the second would take a minute and a half
+def test_what_was_published_before_a_stop_is_delivered(start_server, rate):
+    server = start_server("* test", {"update_on_first_subscription": "false", "message_rate": rate, "message_hwm": 0})
     ch = unique()
     clients = [server.client() for _ in range(200)]
     for c in clients:

@@ -217,7 +217,7 @@ def test_a_taken_port_refuses_the_start(start_server, origin):
         taken.listen()
         with pytest.raises(RuntimeError) as e:
             start_server("* localhost:%d" % origin.port, {"prometheus_port": "127.0.0.1:%d" % taken.getsockname()[1]})
-        assert "[ERR] " in str(e.value) and "unable to bind to prometheus port: " in str(e.value)
+        assert "[ERR] " in str(e.value) and "unable to bind to prometheus port: 127.0.0.1:%d: " % taken.getsockname()[1] in str(e.value)
 
 
 def test_debug_lines(start_server, origin):

@@ -407,7 +407,7 @@ def test_nobody_listens():
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
         text = error("ch", "x", "--spec", "http://127.0.0.1:%d/" % port)
-    assert text == "cannot connect to 127.0.0.1:%d: Connection refused (is pushpind running there?)" % port
+    assert text == "Connection refused (os error 111): cannot connect to 127.0.0.1:%d, is pushpind running there?" % port
 
 
 def test_unknown_host():

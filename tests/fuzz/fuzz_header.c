@@ -1,5 +1,5 @@
-/* Any bytes as the value of a header: elements, their parameters, tokens of a list. */
-#include "proto/header.h"
+/* Any bytes as the value of a header: elements, their parameters, tokens of a list; a WebSocket's extensions. */
+#include "proto/wsdeflate.h"
 
 #include <stdlib.h>
 
@@ -28,6 +28,29 @@ parse_element(struct str element)
     header_params_clear(&p);
 }
 
+/* What is accepted has an answer that is well-formed itself. */
+static void
+read_extensions(struct str value)
+{
+    struct headers h, back;
+    struct buf answer = BUF_INIT(1 << 16);
+    struct wsdeflate_params p;
+    headers_init(&h);
+    headers_init(&back);
+    headers_view(&h, STR("Sec-WebSocket-Extensions"), value);
+    wsdeflate_offers_ok(&h);
+    wsdeflate_agreed(&h, &p);
+    if (wsdeflate_accept(&h, &p, &answer)) {
+        headers_view(&back, STR("Sec-WebSocket-Extensions"), buf_str(&answer));
+        if (p.bits < WSDEFLATE_BITS_MIN || p.bits > WSDEFLATE_BITS || !wsdeflate_offers_ok(&back) ||
+            wsdeflate_agreed(&back, &p) != 0)
+            abort();
+    }
+    headers_clear(&h);
+    headers_clear(&back);
+    buf_clear(&answer);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -46,5 +69,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     headers_list_has(&h, STR("a"), STR("x"));
     headers_set(&h, STR("a"), headers_get(&h, STR("b")));
     headers_clear(&h);
+    read_extensions(value);
     return 0;
 }

@@ -38,8 +38,13 @@ def held(mode, channels, body, extra=""):
 
 
 def some_channels():
-    parameters = ["", "", "", "; prev-id=%d" % rng.randrange(50), "; filter=skip-self", "; filter=require-sub; filter=skip-users"]
+    parameters = ["", "", "", "; prev-id=%d" % rng.randrange(50), "; filter=skip-self", "; filter=require-sub; filter=skip-users",
+                  "; filter=http-check", "; filter=skip-self; filter=http-modify; filter=http-check"]
     return [c + rng.choice(parameters) for c in rng.sample(CHANNELS, rng.randrange(1, 4))]
+
+
+def asked():
+    return "Grip-Set-Meta: url=%s\r\n" % rng.choice(["/ask", "/ask?x=%d" % rng.randrange(5), "/bad", "http://localhost:1/", "/slow"])
 
 
 async def origin_answer(path, body, reader, writer):
@@ -48,10 +53,16 @@ async def origin_answer(path, body, reader, writer):
         writer.write(held("stream", ["steady"], "open\n"))
     elif path.startswith("/stream"):
         plain = [c.split(";")[0] if "prev-id" in c else c for c in some_channels()]
-        extra = rng.choice(["", "", "Grip-Keep-Alive: \\n; format=cstring; timeout=20\r\n", "Grip-Set-Meta: user=joe\r\n"])
+        extra = rng.choice(["", "", "Grip-Keep-Alive: \\n; format=cstring; timeout=20\r\n", "Grip-Set-Meta: user=joe\r\n", asked()])
         writer.write(held("stream", plain, "x" * rng.choice([0, 10, 200000 if rng.random() < 0.1 else 50]), extra))
     elif path.startswith("/poll"):
-        writer.write(held("response", some_channels(), '{"a": 1}', "Grip-Timeout: %d\r\n" % rng.randrange(5, 8)))
+        writer.write(held("response", some_channels(), '{"a": 1}', "Grip-Timeout: %d\r\n%s" % (rng.randrange(5, 8), asked())))
+    elif path.startswith("/ask"):   # a filter's server
+        if rng.random() < 0.1:
+            await asyncio.sleep(rng.random() * 2)
+        writer.write(rng.choice([b"HTTP/1.1 204 No\r\n\r\n", b"HTTP/1.1 204 No\r\nAction: drop\r\n\r\n", b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
+                                 b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother",
+                                 b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"z" * 200000]))
     elif path.startswith("/big"):
         n = rng.randrange(1, 3000000)
         close = rng.random() < 0.5

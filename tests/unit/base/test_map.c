@@ -135,6 +135,46 @@ TEST(hash_tells_contents_and_lengths_apart)
     CHECK(map_hash("a2345678", 8) != map_hash("b2345678", 8));
 }
 
+TEST(a_walk_in_steps_misses_nobody_who_stays)
+{
+    size_t at = 0, most;
+    fill(N / 2);
+    map_walk_begin(&map);
+    for (unsigned i = 0; i < N / 2;
+         i += 2) { /* half of them leave, others come; so buckets are split and none merged */
+        map_walk(&map, &at, count, NULL);
+        map_remove(&map, &things[i].node);
+        things[i].seen = 1000;
+    }
+    for (unsigned i = N / 2; i < N; i++) {
+        things[i].seen = 0;
+        things[i].node.key = str_of(things[i].name, (size_t)snprintf(things[i].name, sizeof things[i].name, "k%u", i));
+        map_add(&map, &things[i].node);
+    }
+    most = map.buckets;
+    for (unsigned i = 0; i < N; i++)
+        if (i >= N / 2 || i % 2 == 1)
+            if (i % 16 != 1)
+                map_remove(&map, &things[i].node);
+    CHECK_INT(map.buckets, most);
+    while (map_walk(&map, &at, count, NULL))
+        ;
+    CHECK(!map_shrink(&map, 10)); /* not amid a walk */
+    CHECK_INT(map.buckets, most);
+    map_walk_end(&map);
+    for (unsigned i = 1; i < N / 2; i += 16)
+        CHECK(things[i].seen >= 1);
+    CHECK(map_shrink(&map, 10));
+    CHECK_INT(map.buckets, most - 10);
+    while (map_shrink(&map, 10))
+        ;
+    CHECK(map.buckets <= 2 * map.n + 1);
+    for (unsigned i = 1; i < N / 2; i += 16)
+        CHECK(map_find(&map, things[i].node.key) == &things[i].node);
+    map_clear(&map);
+    CHECK(!map_walk(&map, &(size_t){0}, count, NULL));
+}
+
 int
 main(void)
 {
@@ -145,6 +185,7 @@ main(void)
         cmocka_unit_test(walk_sees_each_once_and_may_remove_it),
         cmocka_unit_test(walk_within_a_walk_does_not_disturb_it),
         cmocka_unit_test(hash_tells_contents_and_lengths_apart),
+        cmocka_unit_test(a_walk_in_steps_misses_nobody_who_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ TEST(defaults_are_the_shipped_values)
     CHECK_INT(c->origin_connect_timeout, 10);
     CHECK_INT(c->connection_queue_max, 1000000);
     CHECK(c->stats_connection_send && c->update_on_first_subscription && !c->stats_json && !c->share_all);
-    CHECK(c->prometheus_addr == NULL);
+    CHECK(c->metrics.addr == NULL && c->proxy_metrics.addr == NULL);
     CHECK_STR(str_c(c->sig_key), "changeme");
     config_free(c);
 }
@@ -169,15 +169,15 @@ TEST(words_of_a_few_keys)
     CHECK_INT(c->x_forwarded_for.n, 2);
     CHECK(!c->stats_json);
     CHECK_INT(c->ipc_file_mode, 0660);
-    CHECK_STR(str_c(c->prometheus_addr), "0.0.0.0");
-    CHECK_INT(c->prometheus_port, 9000);
+    CHECK_STR(str_c(c->metrics.addr), "0.0.0.0");
+    CHECK_INT(c->metrics.port, 9000);
     CHECK_INT(c->log_level, 3);
     config_free(c);
     c = parse(
         "[handler]\nprometheus_port=ipc://{rundir}/prom\nstats_format=json\nmessage_wait=\nstate_spec=inproc://x\n"
         "push_in_spec=\n");
     CHECK(c != NULL);
-    CHECK_STR(str_c(c->prometheus_addr), "ipc://run/prom");
+    CHECK_STR(str_c(c->metrics.addr), "ipc://run/prom");
     CHECK(c->stats_json);
     CHECK_INT(c->message_wait, 5000);
     CHECK_STR(str_c(c->push_in_spec), "");
@@ -248,7 +248,7 @@ TEST(variables_and_the_port_offset)
     CHECK_STR(str_c(c->stats_spec), "ipc:///r/x-stats");
     CHECK_STR(str_c(c->logdir), "/l/r");
     CHECK_INT(c->push_in_http_port, 5661);
-    CHECK_INT(c->prometheus_port, 9000);
+    CHECK_INT(c->metrics.port, 9000);
     check_listener(c, 0, "0.0.0.0", 7999, false);
     config_free(c);
     c = parse("[global]\nport_offset=3\n[handler]\npush_in_sub_specs=\"tcp://a:1;tcp://b:2/x\",ipc://{rundir}/{y}\n"

@@ -200,7 +200,7 @@ TEST(failed_bind_closes_all)
 }
 
 /* The last: the clock stands still from here on. */
-TEST(flood_of_garbage_is_a_few_lines)
+TEST(flood_of_garbage_is_not_as_many_lines)
 {
     static const char line[] = "IN pull: received message with invalid format (tnetstring parse failed), skipping";
     clock_fake(1000000);
@@ -209,12 +209,12 @@ TEST(flood_of_garbage_is_a_few_lines)
         push("junk");
     push(TNET);
     TURN_UNTIL(loop, n_published == 1);
-    CHECK_INT(logged("[WARN]", line), 10);
+    CHECK_INT(logged("[WARN]", line), 100);
     clock_fake_advance(1000 + WHEEL_TICK_MS);
     loop_poll(loop);
-    CHECK_INT(logged("[WARN]", "IN pull: 490 more warnings left out"), 1);
+    CHECK_INT(logged("[WARN]", "IN pull: 400 more warnings left out"), 1);
     push("junk");
-    TURN_UNTIL(loop, logged("[WARN]", line) == 11);
+    TURN_UNTIL(loop, logged("[WARN]", line) == 101);
     clock_fake_advance(1000 + WHEEL_TICK_MS);
     loop_poll(loop);
     CHECK_INT(logged("[WARN]", "IN pull: 0 more warnings left out"), 0);
@@ -229,7 +229,7 @@ main(void)
         cmocka_unit_test(pull_takes_one_frame_only),        cmocka_unit_test(messages_are_shown_at_debug_level),
         cmocka_unit_test(sub_follows_the_channels),         cmocka_unit_test(sub_takes_the_channel_of_the_frame),
         cmocka_unit_test(sub_connects_where_it_is_told_to), cmocka_unit_test(both_inputs_are_bound_and_every_spec),
-        cmocka_unit_test(failed_bind_closes_all),           cmocka_unit_test(flood_of_garbage_is_a_few_lines),
+        cmocka_unit_test(failed_bind_closes_all),           cmocka_unit_test(flood_of_garbage_is_not_as_many_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

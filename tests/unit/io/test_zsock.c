@@ -156,6 +156,23 @@ TEST(pull_throws_away_frames_beyond_the_limit)
     end();
 }
 
+TEST(pull_keeps_no_more_of_a_message_than_of_a_frame)
+{
+    enum { LONG = 50000 };
+    static char text[LONG + 1];
+    struct zsock_options o = ZSOCK_DEFAULTS;
+    o.max_message = LONG;
+    memset(text, 'x', LONG);
+    begin_with(ZSOCK_PULL, ZMQ_PUSH, "tcp://127.0.0.1:*", &o);
+    for (int i = 0; i < 10; i++)
+        peer_send(text, ZMQ_SNDMORE);
+    peer_send("last", 0);
+    peer_send(text, 0);
+    TURN_UNTIL(loop, seen.messages == 2);
+    CHECK_INT(seen.text.len, 2 * LONG + 11 + strlen("last") + LONG + 1); /* two whole ones, and the ends of eleven */
+    end();
+}
+
 TEST(pull_cuts_off_who_sends_too_much)
 {
     struct zsock_options o = ZSOCK_DEFAULTS;
@@ -385,6 +402,7 @@ main(void)
         cmocka_unit_test(pull_reads_a_burst_whole_and_in_bounded_batches),
         cmocka_unit_test(pull_takes_frames_apart_and_together),
         cmocka_unit_test(pull_throws_away_frames_beyond_the_limit),
+        cmocka_unit_test(pull_keeps_no_more_of_a_message_than_of_a_frame),
         cmocka_unit_test(pull_cuts_off_who_sends_too_much),
         cmocka_unit_test(router_answers_every_request),
         cmocka_unit_test(router_reads_on_while_it_sends),

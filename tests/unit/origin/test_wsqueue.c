@@ -44,6 +44,39 @@ TEST(one_at_a_time)
     wsqueue_clear(&q);
 }
 
+TEST(what_came_meanwhile_is_not_held_back)
+{
+    wsqueue_init(&q);
+    wsqueue_add(&q, WSEVENT_TEXT, STR("one"));
+    check_offer(false, "TEXT 3\r\none\r\n");
+    wsqueue_add(&q, WSEVENT_TEXT, STR("two"));
+    CHECK_INT(wsqueue_accept(&q, 0), 0);
+    CHECK(!q.held_back && q.replayed == 3);
+    check_offer(false, "TEXT 3\r\none\r\nTEXT 3\r\ntwo\r\n");
+    CHECK_INT(wsqueue_accept(&q, 0), 0);
+    CHECK(q.held_back && q.replayed == 6);
+    wsqueue_clear(&q);
+}
+
+TEST(a_request_has_a_bounded_body)
+{
+    static char large[WSQUEUE_OFFER_MAX];
+    struct buf b = BUF_INIT(1 << 20);
+    wsqueue_init(&q);
+    wsqueue_add(&q, WSEVENT_TEXT, str_of(large, 10));
+    wsqueue_add(&q, WSEVENT_BINARY, str_of(large, sizeof large));
+    wsqueue_add(&q, WSEVENT_PING, STR(""));
+    wsqueue_add(&q, WSEVENT_PING, STR("x"));
+    wsqueue_offer(&q, false, &b);
+    CHECK(q.offered == 1 && !q.offered_last);
+    CHECK_INT(wsqueue_accept(&q, UINT64_MAX), 0);
+    CHECK(!q.held_back);
+    wsqueue_offer(&q, false, &b);
+    CHECK(q.offered == 2 && !q.offered_last && q.offered_bytes == sizeof large);
+    buf_clear(&b);
+    wsqueue_clear(&q);
+}
+
 TEST(a_part_is_accepted)
 {
     wsqueue_init(&q);
@@ -90,6 +123,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_accepted),
         cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(what_came_meanwhile_is_not_held_back),
+        cmocka_unit_test(a_request_has_a_bounded_body),
         cmocka_unit_test(a_part_is_accepted),
         cmocka_unit_test(more_than_was_offered_cannot_be),
         cmocka_unit_test(a_close_is_accepted_with_the_data_or_later),

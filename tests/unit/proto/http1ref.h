@@ -236,6 +236,7 @@ ref_rest(struct ref *r, int minor, int status, size_t max_head)
 {
     struct str host, coding = {NULL, 0}, length = {NULL, 0}, expect = {NULL, 0}, upgrade;
     uint64_t n = 0, there;
+    int64_t below = 0;
     int hosts = ref_find(r, "host", &host), codings = ref_find(r, "transfer-encoding", &coding);
     int lengths = ref_find(r, "content-length", &length);
     bool none = r->response && (r->to_head || status < 200 || status == 204 || status == 304);
@@ -252,7 +253,8 @@ ref_rest(struct ref *r, int minor, int status, size_t max_head)
     if (codings > 0 && (minor == 0 || !str_ieq(coding, STR("chunked"))))
         return ref_fail(r, "unsupported transfer encoding", 400);
     if (lengths > 0 && (str_u64(length, &n) != 0 || n > INT64_MAX))
-        return ref_fail(r, "invalid content length", 400);
+        return ref_fail(
+            r, str_i64(length, &below) == 0 && below < 0 ? "negative content length" : "invalid content length", 400);
     if (lengths > 0 && codings > 0)
         return ref_fail(r, "both Content-Length and Transfer-Encoding", 400);
     ref_find(r, "expect", &expect);

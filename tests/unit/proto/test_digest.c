@@ -117,6 +117,13 @@ TEST(hmac_of_rfc_4231)
     check_hmac(str_of(NULL, 0), str_of(NULL, 0), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+TEST(md5_is_that_of_the_rfc)
+{
+    unsigned char out[16];
+    if (md5(STR("abc"), out) == 0)
+        assert_memory_equal(out, "\x90\x01\x50\x98\x3c\xd2\x4f\xb0\xd6\x96\x3f\x7d\x28\xe1\x7f\x72", 16);
+}
+
 int
 main(void)
 {
@@ -127,6 +134,7 @@ main(void)
         cmocka_unit_test(full_buffer_is_left_as_it_is),
         cmocka_unit_test(every_byte_survives_base64_and_back),
         cmocka_unit_test(hmac_of_rfc_4231),
+        cmocka_unit_test(md5_is_that_of_the_rfc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

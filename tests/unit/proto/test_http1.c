@@ -258,6 +258,7 @@ TEST(unclear_framing_is_refused)
         {STR(POST "Content-Length: x\r\n\r\n"), "!invalid content length 400 head"},
         {STR(POST "Content-Length:\r\n\r\n"), "!invalid content length 400 head"},
         {STR(POST "Content-Length: +5\r\n\r\n"), "!invalid content length 400 head"},
+        {STR(POST "Content-Length: -5\r\n\r\n"), "!negative content length 400 head"},
         {STR(POST "Content-Length: 5, 5\r\n\r\n"), "!invalid content length 400 head"},
         {STR(POST "Content-Length: 5 5\r\n\r\n"), "!invalid content length 400 head"},
         {STR(POST "Content-Length: 0x5\r\n\r\n"), "!invalid content length 400 head"},

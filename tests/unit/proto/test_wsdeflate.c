@@ -25,7 +25,8 @@ TEST(offers_are_accepted_or_declined)
          "permessage-deflate; server_no_context_takeover; server_max_window_bits=10", 10, true},
         {"x-foo; a=\"b, c\", permessage-deflate", "permessage-deflate; server_no_context_takeover", 15, true},
         {"permessage-deflate; bogus, permessage-deflate", "permessage-deflate; server_no_context_takeover", 15, true},
-        {"permessage-deflate; server_max_window_bits=8", NULL, 0, false}, /* zlib cannot */
+        {"permessage-deflate; server_max_window_bits=8",
+         "permessage-deflate; server_no_context_takeover; server_max_window_bits=8", 8, true},
         {"permessage-deflate; server_max_window_bits=7", NULL, 0, false},
         {"permessage-deflate; server_max_window_bits=16", NULL, 0, false},
         {"permessage-deflate; server_max_window_bits=09", NULL, 0, false},
@@ -100,6 +101,21 @@ TEST(offers_that_are_no_lists)
         {"permessage-deflate; a=\"", false},
         {"a b", false},
         {"x; a b=c", false},
+        {"x; a=b c", false},
+        {"x; a=", false},
+        {"x; =b", false},
+        {"x; a=@", false},
+        {"x;; a", false},
+        {"x; a=\"b\"c", false},
+        {"x; a=\"b\\", false},
+        {"x; a=\"b\\\"", false},
+        {"\"x\"", false},
+        {"x, ;", false},
+        {"x ; a = b ;c", true},
+        {"x; a=\"b\\\";, c\"; d, y", true},
+        {"x;", true}, /* no grammar has it, but clients might */
+        {"x,, y", true},
+        {"", true},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         struct headers h;
@@ -168,6 +184,7 @@ TEST(messages_come_back_as_they_were)
             struct str s = str_of(data, sizes[i]);
             check_round(s, 1 << 20, 15, 1 << 20);
             check_round(s, 1000, 9, 1 << 20);
+            check_round(s, 1 << 20, 8, 1 << 20);
             check_round(s, 1 << 20, 12, 1);
         }
     }

@@ -438,6 +438,34 @@ TEST(close_payloads_are_written)
     CHECK_INT(wsframe_put_close(out, 1000, str_of(longer, 200)), 125);
 }
 
+TEST(long_messages_are_cut)
+{
+    struct wsframe_spec spec = {.opcode = WSFRAME_TEXT, .last = true, .compressed = true};
+    struct buf b = BUF_INIT(1000);
+    CHECK_INT(wsframe_put(&b, spec, STR("hello"), 2), 0);
+    CHECK(str_eq(buf_str(&b), STR("\x41\x02he\x00\x02ll\x80\x01o")));
+    b.len = 0;
+    spec.compressed = false;
+    CHECK_INT(wsframe_put(&b, spec, STR("abcd"), 2), 0);
+    CHECK(str_eq(buf_str(&b), STR("\x01\x02"
+                                  "ab\x80\x02"
+                                  "cd")));
+    b.len = 0;
+    CHECK_INT(wsframe_put(&b, spec, STR("ab"), 2), 0);
+    CHECK_INT(wsframe_put(&b, spec, STR(""), 2), 0);
+    CHECK_INT(wsframe_put(&b, spec, STR("abc"), 0), 0);
+    CHECK(str_eq(buf_str(&b), STR("\x81\x02"
+                                  "ab\x81\x00\x81\x03"
+                                  "abc")));
+    spec.last = false;
+    b.len = 0;
+    CHECK_INT(wsframe_put(&b, spec, STR("abc"), 2), 0);
+    CHECK(str_eq(buf_str(&b), STR("\x01\x02"
+                                  "ab\x00\x01"
+                                  "c")));
+    buf_clear(&b);
+}
+
 int
 main(void)
 {
@@ -458,6 +486,7 @@ main(void)
         cmocka_unit_test(pieces_come_as_soon_as_they_are_there),
         cmocka_unit_test(nothing_is_read_after_an_error),
         cmocka_unit_test(close_payloads_are_written),
+        cmocka_unit_test(long_messages_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,13 @@ links_get(struct links *ls, const struct link_spec *spec, const struct link_ops 
     return &origin.link;
 }
 
+struct link *
+links_post(struct links *ls, const struct link_spec *spec, const struct link_ops *ops, void *user)
+{
+    (void)ls, (void)spec, (void)ops, (void)user;
+    return NULL;
+}
+
 void
 link_pause(struct link *k, bool pause)
 {

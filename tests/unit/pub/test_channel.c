@@ -1,5 +1,7 @@
 #include "crowd.h"
 
+#include "pub/walk.h"
+
 static struct {
     char first[100], last[100]; /* names, each with a space */
     unsigned dropped;
@@ -30,7 +32,7 @@ static void
 on_dropped(void *arg, struct sub *sub)
 {
     CHECK(arg == &seen);
-    seen.dropped += sub->actions;
+    seen.dropped += sub->limited;
 }
 
 static void
@@ -293,18 +295,131 @@ TEST(what_waits_in_the_limiter_is_dropped_with_its_subscription)
 {
     struct member *a = member_new(FORMAT_HTTP_STREAM);
     begin(0, false);
-    crowd_join(a, "one")->actions = 3;
+    crowd_join(a, "one")->limited = 3;
     crowd_join(a, "two");
     member_free(a);
     CHECK_INT(seen.dropped, 3);
     end();
 }
 
+/* recovery */
+
+enum { MANY = 3000 };
+
+/* Turns until nothing has happened for a while. */
 static void
-count_hold(struct hold *h, void *arg)
+turn(unsigned n)
 {
-    CHECK(h->ops == &member_ops);
-    ++*(unsigned *)arg;
+    while (n-- > 0)
+        loop_poll(loop);
+}
+
+TEST(recovering_forgets_all_ids_at_once_and_updates_the_http_holds)
+{
+    struct member *all[3];
+    struct channel *ch;
+    begin(0, false);
+    for (int i = 0; i < 3; i++) {
+        all[i] = member_new((enum format_kind[]){FORMAT_HTTP_STREAM, FORMAT_HTTP_RESPONSE, FORMAT_WS_MESSAGE}[i]);
+        crowd_join(all[i], "c");
+    }
+    ch = channels_find(channels, STR("c"));
+    channel_set_last_id(ch, STR("an id that is longer than sixteen bytes"));
+    channels_recover(channels);
+    CHECK(channel_last_id(ch).ptr == NULL);
+    CHECK_INT(all[0]->low, 0); /* later */
+    channel_set_last_id(ch, STR("2"));
+    turn(3);
+    CHECK_STR(channel_last_id(ch), "2"); /* it is of after the recovery */
+    CHECK_INT(all[0]->low, 1);
+    CHECK_INT(all[1]->low, 1);
+    CHECK_INT(all[2]->low, 0); /* not a WebSocket */
+    for (int i = 0; i < 3; i++)
+        member_free(all[i]);
+    end();
+}
+
+TEST(many_channels_are_recovered_in_slices_while_they_come_and_go)
+{
+    static struct member *all[2 * MANY];
+    char name[20];
+    unsigned turns = 0, missed = 0;
+    begin(0, false);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "c%u", i);
+        crowd_join(all[i] = member_new(FORMAT_HTTP_STREAM), name);
+    }
+    channels_recover(channels);
+    for (unsigned i = 0; i < MANY; i++, turns++) { /* half leave, twice as many come */
+        if (i % 2 == 0)
+            crowd_leave(all[i]);
+        snprintf(name, sizeof name, "later%u", i);
+        crowd_join(all[MANY + i] = member_new(FORMAT_HTTP_STREAM), name);
+        if (i % 100 == 0)
+            turn(1);
+    }
+    turn(200);
+    for (unsigned i = 1; i < MANY; i += 2)
+        missed += all[i]->low == 0;
+    CHECK_INT(missed, 0);
+    for (unsigned i = 0; i < 2 * MANY; i++)
+        member_free(all[i]);
+    end();
+}
+
+TEST(the_holds_of_a_large_channel_are_updated_in_slices)
+{
+    static struct member *all[MANY];
+    unsigned missed = 0, some = 0;
+    begin(0, true);
+    for (unsigned i = 0; i < MANY; i++)
+        crowd_join(all[i] = member_new(i % 2 ? FORMAT_HTTP_STREAM : FORMAT_HTTP_RESPONSE), "c");
+    clock_fake_advance(1000 + 2 * WHEEL_TICK_MS);
+    turn(1);
+    for (unsigned i = 0; i < MANY; i++)
+        some += all[i]->low > 0;
+    CHECK(some > 0 && some < 300);
+    for (unsigned i = 0; i < MANY; i += 7)
+        crowd_leave(all[i]);
+    turn(60);
+    for (unsigned i = 0; i < MANY; i++)
+        missed += all[i]->low == 0 && !all[i]->left;
+    CHECK_INT(missed, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        all[i]->low = 0;
+    channels_recover(channels); /* the same when it is recovered */
+    turn(1);
+    turn(60);
+    for (unsigned i = 0; i < MANY; i++)
+        missed += all[i]->low == 0 && !all[i]->left;
+    CHECK_INT(missed, 0);
+    for (unsigned i = 0; i < MANY; i++)
+        member_free(all[i]);
+    end();
+}
+
+TEST(recovering_again_and_again)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    struct channel *ch;
+    begin(0, false);
+    crowd_join(a, "c");
+    ch = channels_find(channels, STR("c"));
+    channel_set_last_id(ch, STR("1"));
+    for (unsigned i = 0; i < 1000; i++) {
+        channels_recover(channels);
+        CHECK(channel_last_id(ch).ptr == NULL); /* an era that comes round again is another */
+    }
+    turn(5);
+    CHECK(a->low >= 1 && a->low <= 2);
+    for (unsigned i = 0; i < 1000; i++) {
+        channel_set_last_id(ch, STR("1"));
+        channels_recover(channels);
+        turn(2);
+        CHECK(channel_last_id(ch).ptr == NULL);
+    }
+    member_free(a);
+    end();
 }
 
 static void
@@ -314,20 +429,38 @@ count_channel(struct channel *ch, void *arg)
     ++*(unsigned *)arg;
 }
 
-TEST(all_holds_and_channels_can_be_walked)
+static void
+set_flag(void *arg)
 {
-    struct member *a = member_new(FORMAT_HTTP_STREAM), *b = member_new(FORMAT_HTTP_RESPONSE);
-    unsigned holds = 0, n = 0;
+    *(unsigned *)arg += 1000;
+}
+
+TEST(a_walk_visits_all_and_can_be_stopped)
+{
+    struct member *a = member_new(FORMAT_HTTP_STREAM);
+    struct walk w;
+    unsigned n = 0;
     begin(0, false);
+    walk_init(&w, loop, count_channel, set_flag, &n);
+    walk_start(&w, channels); /* of nothing */
+    turn(1);
+    CHECK_INT(n, 1000);
     crowd_join(a, "one");
-    crowd_join(b, "one");
-    crowd_join(b, "two");
-    channels_each_hold(channels, count_hold, &holds);
-    channels_each(channels, count_channel, &n);
-    CHECK_INT(holds, 3);
-    CHECK_INT(n, 2);
+    crowd_join(a, "two");
+    walk_start(&w, channels);
+    CHECK_INT(n, 1000);
+    turn(1);
+    CHECK_INT(n, 2002);
+    walk_start(&w, channels);
+    walk_start(&w, channels); /* once more when it has come to its end */
+    turn(2);
+    CHECK_INT(n, 3006);
+    walk_start(&w, channels);
+    walk_stop(&w);
+    walk_stop(&w);
+    turn(1);
+    CHECK_INT(n, 3006);
     member_free(a);
-    member_free(b);
     end();
 }
 
@@ -417,7 +550,11 @@ main(void)
         cmocka_unit_test(all_are_updated_a_second_after_the_first_subscription),
         cmocka_unit_test(who_leaves_in_the_first_second_begins_the_linger_time),
         cmocka_unit_test(what_waits_in_the_limiter_is_dropped_with_its_subscription),
-        cmocka_unit_test(all_holds_and_channels_can_be_walked),
+        cmocka_unit_test(recovering_forgets_all_ids_at_once_and_updates_the_http_holds),
+        cmocka_unit_test(many_channels_are_recovered_in_slices_while_they_come_and_go),
+        cmocka_unit_test(the_holds_of_a_large_channel_are_updated_in_slices),
+        cmocka_unit_test(recovering_again_and_again),
+        cmocka_unit_test(a_walk_visits_all_and_can_be_stopped),
         cmocka_unit_test(prev_ids_are_set_replaced_and_taken_away),
         cmocka_unit_test(last_ids_of_any_length_are_remembered),
         cmocka_unit_test(a_thousand_channels_linger_and_end),

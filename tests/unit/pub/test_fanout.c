@@ -19,9 +19,16 @@ on_dropped(void *arg, struct sub *sub)
 }
 
 static void
+on_moved(void *arg, struct sub *from, struct sub *to)
+{
+    (void)arg;
+    fanout_sub_moved(fanout, from, to);
+}
+
+static void
 begin_limited(int rate)
 {
-    static const struct channels_ops ops = {.on_last = on_last, .on_dropped = on_dropped};
+    static const struct channels_ops ops = {.on_last = on_last, .on_dropped = on_dropped, .on_moved = on_moved};
     struct channels_settings settings = {0, false};
     struct limit_settings limits = {rate, 0, 0};
     clock_fake(1000000);
@@ -154,6 +161,32 @@ TEST(who_leaves_between_publishing_and_delivery_leaves_the_others_alone)
     for (int i = 0; i < 5; i++)
         member_free(all[i]);
     end();
+}
+
+TEST(a_hold_that_follows_another_gets_what_was_on_its_way_to_that)
+{
+    static const int rates[] = {0, 1000};
+    for (size_t i = 0; i < countof(rates); i++) {
+        struct member *before = member_new(FORMAT_HTTP_RESPONSE), *old = member_new(FORMAT_HTTP_RESPONSE),
+                      *new = member_new(FORMAT_HTTP_RESPONSE);
+        begin_limited(rates[i]);
+        crowd_join(before, "c");
+        crowd_join(old, "c");
+        publish_numbers("c", 1, 2);
+        channels_move(old->hold.subs, crowd_join(new, "c"));
+        crowd_leave(old);
+        publish("c", "3");
+        loop_advance(loop, 100);
+        turn_all();
+        CHECK_STR(str_c(before->got), "1 2 3 ");
+        CHECK_STR(str_c(old->got), "");
+        CHECK_STR(str_c(new->got), "1 2 3 ");
+        CHECK_INT(new->hold.subs->limited, 0);
+        member_free(before);
+        member_free(old);
+        member_free(new);
+        end();
+    }
 }
 
 static struct member *victim, *joiner;
@@ -534,6 +567,86 @@ TEST(ending_with_messages_on_their_way_leaks_nothing)
     end();
 }
 
+/* Who listens to several channels gets what is published to them in one order. */
+static void
+check_order_over_channels(int rate)
+{
+    struct member *both = member_new(FORMAT_HTTP_STREAM), *a = member_new(FORMAT_HTTP_STREAM);
+    begin_limited(rate);
+    crowd_join(both, "a");
+    crowd_join(both, "b");
+    crowd_join(a, "a");
+    publish("a", "1");
+    publish("a", "2");
+    publish("b", "3");
+    publish("a", "4");
+    publish("b", "5");
+    publish("b", "6");
+    publish("a", "7");
+    loop_advance(loop, 100);
+    CHECK_STR(str_c(both->got), "1 2 3 4 5 6 7 ");
+    CHECK_STR(str_c(a->got), "1 2 4 7 ");
+    crowd_leave(both);
+    publish("a", "8"); /* nobody is on two any more: what there is of a channel goes together */
+    publish("a", "9");
+    a->calls = 0;
+    loop_advance(loop, 100);
+    CHECK_STR(str_c(a->got), "1 2 4 7 8 9 ");
+    CHECK(rate > 0 || a->calls == 1);
+    member_free(both);
+    member_free(a);
+    end();
+}
+
+TEST(order_over_channels)
+{
+    check_order_over_channels(0);
+    check_order_over_channels(100000);
+}
+
+/* Many channels with a message each and more: all in the order of publishing. */
+TEST(order_over_many_channels)
+{
+    enum { CHANNELS = 50, ROUNDS = 6 };
+    struct member *m = member_new(FORMAT_HTTP_STREAM);
+    char expected[CHANNELS * ROUNDS * 4 + 1] = "", name[8], text[8];
+    unsigned n = 0;
+    begin();
+    for (unsigned i = 0; i < CHANNELS; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        crowd_join(m, name);
+    }
+    for (unsigned i = 0; i < 90; i++) {
+        snprintf(name, sizeof name, "%u", i * i % CHANNELS);
+        snprintf(text, sizeof text, "%u", i);
+        publish(name, text);
+        n += (unsigned)snprintf(expected + n, sizeof expected - n, "%u ", i);
+        if (i % 37 == 36)
+            loop_poll(loop);
+    }
+    turn_all();
+    CHECK_STR(str_c(m->got), expected);
+    member_free(m);
+    end();
+}
+
+TEST(what_the_limiter_holds_back_keeps_the_fan_out_busy_until_there_is_a_hurry)
+{
+    struct member *m = member_new(FORMAT_HTTP_STREAM);
+    begin_limited(1);
+    crowd_join(m, "c");
+    publish_numbers("c", 1, 20);
+    loop_advance(loop, 100);
+    CHECK_STR(str_c(m->got), "1 ");
+    CHECK(fanout_busy(fanout));
+    fanout_hurry(fanout);
+    loop_poll(loop);
+    CHECK(!fanout_busy(fanout));
+    CHECK_INT(m->n_got, 20);
+    member_free(m);
+    end();
+}
+
 int
 main(void)
 {
@@ -552,9 +665,13 @@ main(void)
         cmocka_unit_test(holes_of_a_busy_channel_do_not_pile_up),
         cmocka_unit_test(filters_drop_what_they_drop),
         cmocka_unit_test(a_filtered_hold_may_end_with_its_channel_before_all_is_delivered),
+        cmocka_unit_test(a_hold_that_follows_another_gets_what_was_on_its_way_to_that),
         cmocka_unit_test(with_a_rate_deliveries_come_in_time),
         cmocka_unit_test(with_a_rate_a_delivery_may_end_holds_and_channels),
         cmocka_unit_test(ending_with_messages_on_their_way_leaks_nothing),
+        cmocka_unit_test(order_over_channels),
+        cmocka_unit_test(order_over_many_channels),
+        cmocka_unit_test(what_the_limiter_holds_back_keeps_the_fan_out_busy_until_there_is_a_hurry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ item_of(const char *json)
 static void
 check_item(const struct sub *sub, struct item *i, enum filter_result want, const char *text)
 {
-    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM), *out = NULL;
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0), *out = NULL;
     struct err e = {""};
     CHECK_INT(filter_message(sub, m, &out, &e), want);
     if (want == FILTER_PASS) {
@@ -139,7 +139,7 @@ TEST(content_is_rewritten_for_one_and_shared_by_others)
     struct listener l;
     struct sub *sub, *plain;
     struct item *i = item_of(ITEM("", "Hi %(user)s"));
-    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM), *out;
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0), *out;
     struct err e;
     begin(&l, "user=ann");
     sub = listen_on(&l, "p-a", "skip-self var-subst");
@@ -242,6 +242,67 @@ TEST(growth_is_bounded)
     end(&l);
 }
 
+/* The filters before it see what was published, those behind it what the server has made of it. */
+TEST(asking_stops_on_the_way)
+{
+    struct listener l;
+    struct filtering f;
+    struct sub *sub;
+    struct item *i = item_of(ITEM("", "Hi %(user)s"));
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0);
+    struct err e;
+    begin(&l, "user=ann");
+    sub = listen_on(&l, "p-a", "var-subst http-check http-modify var-subst");
+    CHECK(filter_asks(filter_find(STR("http-check"))) && !filter_asks(filter_find(STR("skip-self"))));
+    CHECK_INT(filter_begin(sub, m, &f, &e), FILTER_ASK);
+    CHECK(!filter_modifies(&f));
+    CHECK_STR(f.m->payload, "Hi ann");
+    sub->more->n_filters = 0; /* what is under way does not mind */
+    filter_answered(&f, str_of(NULL, 0));
+    CHECK_INT(filter_go_on(sub, &f, &e), FILTER_ASK);
+    CHECK(filter_modifies(&f));
+    filter_answered(&f, STR("Bye %(user)s"));
+    CHECK_INT(filter_go_on(sub, &f, &e), FILTER_PASS);
+    CHECK_STR(f.m->payload, "Bye ann");
+    CHECK_STR(f.m->framed, "7\r\nBye ann\r\n");
+    msg_unref(f.m);
+    sub->more->n_filters = 4;
+    CHECK_INT(filter_begin(sub, m, &f, &e), FILTER_ASK);
+    err_set(&e, "nobody there");
+    CHECK_INT(filter_fail(&f, &e), FILTER_FAIL);
+    CHECK_STR(str_c(e.text), "filter error: http-check: nobody there");
+    CHECK_INT(filter_begin(sub, m, &f, &e), FILTER_ASK);
+    CHECK_INT(filter_drop(&f), FILTER_DROP);
+    CHECK_INT(m->shared.refs, 1);
+    msg_unref(m);
+    item_unref(i);
+    check(sub, ITEM("", "x"), FILTER_FAIL, "filter error: http-check: nobody can be asked here");
+    end(&l);
+}
+
+/* What has no content is not modified, and is checked all the same. */
+TEST(asking_about_an_item_without_content)
+{
+    struct listener l;
+    struct filtering f;
+    struct sub *a, *b;
+    struct item *i = item_of("{'channel': 'p-a', 'formats': {'http-stream': {'action': 'close'}}}");
+    struct msg *m = msg_new(i, FORMAT_HTTP_STREAM, 0);
+    struct err e;
+    begin(&l, "");
+    a = listen_on(&l, "p-a", "http-modify");
+    b = listen_on(&l, "p-b", "http-check");
+    CHECK_INT(filter_begin(a, m, &f, &e), FILTER_PASS);
+    msg_unref(f.m);
+    CHECK_INT(filter_begin(b, m, &f, &e), FILTER_ASK);
+    filter_answered(&f, str_of(NULL, 0));
+    CHECK_INT(filter_go_on(b, &f, &e), FILTER_PASS);
+    msg_unref(f.m);
+    msg_unref(m);
+    item_unref(i);
+    end(&l);
+}
+
 int
 main(void)
 {
@@ -253,6 +314,8 @@ main(void)
         cmocka_unit_test(a_failure_is_logged_once_for_an_item),
         cmocka_unit_test(an_item_made_for_other_filters_is_skipped),
         cmocka_unit_test(growth_is_bounded),
+        cmocka_unit_test(asking_stops_on_the_way),
+        cmocka_unit_test(asking_about_an_item_without_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

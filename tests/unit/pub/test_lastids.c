@@ -66,6 +66,32 @@ TEST(the_oldest_make_room)
     lastids_free(l);
 }
 
+/* Of long ones a digest is remembered, and they are told apart all the same. */
+TEST(long_pairs)
+{
+    enum { LONG = 100000 };
+    static char a[LONG], b[LONG];
+    struct lastids *l;
+    clock_fake(1000);
+    l = lastids_new(60000);
+    memset(a, 'x', LONG);
+    memset(b, 'x', LONG);
+    b[LONG - 1] = 'y';
+    CHECK(!lastids_seen(l, str_of(a, LONG), STR("1")));
+    CHECK(!lastids_seen(l, str_of(b, LONG), STR("1")));
+    CHECK(!lastids_seen(l, str_of(a, LONG), str_of(b, LONG)));
+    CHECK(!lastids_seen(l, str_of(b, LONG), str_of(a, LONG)));
+    CHECK(!lastids_seen(l, STR("1"), str_of(a, LONG)));
+    CHECK(!lastids_seen(l, str_of(a, LONG - 1), STR("x1"))); /* cut at another place */
+    CHECK(lastids_seen(l, str_of(a, LONG), STR("1")));
+    CHECK(lastids_seen(l, str_of(b, LONG), str_of(a, LONG)));
+    for (size_t n = 0; n <= 2 * LASTIDS_KEY_MAX; n++)
+        CHECK(!lastids_seen(l, STR("c"), str_of(a, n)));
+    for (size_t n = 0; n <= 2 * LASTIDS_KEY_MAX; n++)
+        CHECK(lastids_seen(l, STR("c"), str_of(a, n)));
+    lastids_free(l);
+}
+
 int
 main(void)
 {
@@ -74,6 +100,7 @@ main(void)
         cmocka_unit_test(channel_and_id_do_not_run_into_each_other),
         cmocka_unit_test(it_is_forgotten_in_time_and_seeing_it_again_adds_none),
         cmocka_unit_test(the_oldest_make_room),
+        cmocka_unit_test(long_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,7 +109,7 @@ tell_subs(void *arg)
     CHECK(arg == &rooms);
     for (size_t i = 0; i < countof(rooms); i++)
         for (enum stats_transport mode = 0; mode < STATS_TRANSPORTS && rooms[i].name != NULL; mode++)
-            stats_sub(stats, &rooms[i].entry, &rooms[i], mode, rooms[i].n[mode]);
+            stats_sub_there(stats, &rooms[i].entry, &rooms[i], mode, rooms[i].n[mode]);
 }
 
 static const struct stats_ops ops = {peer, subscribers, tell_subs};

@@ -19,7 +19,7 @@ static void
 put(const char *prefix)
 {
     buf_clear(&text);
-    prom_put(stats, prefix, &text);
+    prom_put(stats, prefix, true, &text);
 }
 
 static void
@@ -37,6 +37,21 @@ has(const char *line)
         if (str_eq(one, str_c(line)))
             return true;
     return false;
+}
+
+TEST(without_messages_their_numbers_stay_0)
+{
+    uint32_t a;
+    begin();
+    a = begin_conn("a", 0, NULL);
+    stats_item(stats, 0);
+    stats_add(stats, 0, STATS_SENT, 5);
+    prom_put(stats, "", false, &text);
+    CHECK(has("message_received 0"));
+    CHECK(has("message_sent{transport=\"http-response\"} 0"));
+    CHECK(has("request_received 1"));
+    stats_conn_end(stats, 0, &a, STATS_CLOSED_CLIENT);
+    end_text();
 }
 
 TEST(the_old_names_are_there_for_one_group_as_they_were)
@@ -118,6 +133,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_messages_their_numbers_stay_0),
         cmocka_unit_test(the_old_names_are_there_for_one_group_as_they_were),
         cmocka_unit_test(routes_have_a_label),
         cmocka_unit_test(histograms_are_cumulative),
