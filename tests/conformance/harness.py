@@ -358,6 +358,13 @@ class Stream:
         self.sock = sock
         self.buf = b""
         self.eof = False
+        self.begun, self.n_begun = [], 0        # what came first of all, a megabyte or so
+
+    @property
+    def all(self):
+        """Everything ever received."""
+        assert self.n_begun < 1 << 20, "not all of so much was kept"
+        return b"".join(self.begun)
 
     def send(self, data):
         if isinstance(data, str):
@@ -401,6 +408,9 @@ class Stream:
             self.eof = True
             return False
         self.buf += data
+        if self.n_begun < 1 << 20:
+            self.begun.append(data)
+            self.n_begun += len(data)
         return True
 
     def until(self, mark, timeout=TIMEOUT):
