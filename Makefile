@@ -157,7 +157,7 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libcore.a
 
 $(BUILD)/pushbench: tests/bench/pushbench.c $(BUILD)/flags
 	@echo "  LD $@"
-	@$(CC) -std=c11 -O2 -g $(WARN) $(CFLAGS) -o $@ $<
+	@$(CC) -std=c11 -O2 -g $(WARN) $(CFLAGS) -o $@ $< -lz
 
 $(BUILD)/bench_%: tests/bench/%.c $(BUILD)/libcore.a
 	@echo "  LD $@"

@@ -1,31 +1,31 @@
-/* map.h - string-keyed hash table, seeded per process since keys come from outside.
+/* map.h - string-keyed hash table, seeded per process since keys come from outside: a table (base/table) whose nodes
+ * have keys.
  *
- *   segs[0] -> 16 buckets, segs[1] -> 16, segs[2] -> 32, segs[3] -> 64 ...   each bucket a chain of nodes
- *
- * The node lives in the element and borrows the element's key. It is a linear hash table: one bucket is split for
- * each element added beyond one a bucket, and merged again as they leave, so that no call ever stops to rehash a
- * million elements, and the memory is given back. */
+ * The node lives in the element and borrows the element's key. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 
 #include "base/str.h"
+#include "base/table.h"
 
 struct map_node {
-    struct map_node *next; /* in the bucket */
-    struct str key;        /* borrowed from the element; constant while in the map */
+    struct table_node in_table;
     uint32_t hash;
+    struct str key; /* borrowed from the element; constant while in the map */
 };
 
 struct map {
-    struct map_node **segs[30]; /* owned; allocated as needed */
-    size_t n;                   /* elements */
-    size_t buckets;             /* in use */
-    unsigned walks;             /* walks under way: no buckets are merged */
+    struct table table;
 };
 
 void map_init(struct map *m);
 /* The elements are not touched: they are their owners' to free. */
 void map_clear(struct map *m);
+static inline size_t
+map_count(const struct map *m)
+{
+    return m->table.n;
+}
 
 struct map_node *map_find(const struct map *m, struct str key);
 /* NODE->key is set by the caller; the key must not be in the map. */

@@ -4,7 +4,8 @@
  *
  * The common heap is full of what comes and goes with each request, and one forgotten block in a page keeps the page.
  * Objects that stay for long live in blocks of objects of their size, apart from the heap: no header each, and a block
- * goes back to the system when its last object has gone. Sizes are rounded up to 16; at most SLAB_MAX. */
+ * goes back to the system when its last object has gone. Sizes are rounded up to 8, which is how they are aligned; at
+ * most SLAB_MAX. */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H
 

@@ -88,6 +88,7 @@ struct config {
     bool update_on_first_subscription;
     int connection_subscription_max, subscription_linger; /* linger: s */
     int connection_queue_max;                             /* bytes; new: what may wait for one slow client */
+    bool drop_for_slow_websockets;                        /* new */
     int stats_subscription_ttl, stats_report_interval;    /* s */
     bool stats_json;
     struct config_metrics metrics;

@@ -18,10 +18,8 @@ struct wsoverhttp_spec {
     struct str path, host;         /* as in struct request_spec; copied, like the next */
     const struct headers *headers; /* repeated on every request, without those that we make */
     struct route *route;           /* its targets; a reference is taken */
-    /* A header to be made anew for each request, or ptr NULL: none. Valid until the next call. */
-    struct header (*sign)(void *arg, const struct route *route);
-    void *sign_arg;
-    unsigned group; /* of stats */
+    bool sign;                     /* each request gets headers of the set's sign() */
+    unsigned group;                /* of stats */
 };
 
 struct wsoverhttp_ops {
@@ -36,12 +34,21 @@ struct wsoverhttp_ops {
     void (*on_fail)(void *user, enum request_failure why, const char *text);
 };
 
-/* All endpoints over HTTP, those that nobody is joined to any more included. ORIGIN is borrowed. MAX_LEFT: how many of
- * these may have something to say; what is beyond ends without a word. */
+struct wsoverhttps_settings {
+    unsigned max_left; /* endpoints that nobody is joined to any more: what is beyond ends without a word */
+    /* Append headers that are made anew for each request; what they borrow is valid until the next call. */
+    void (*sign)(void *arg, const struct route *route, struct headers *out);
+    void *arg;
+};
+
+/* All endpoints over HTTP. ORIGIN is borrowed. */
 struct wsoverhttps;
-struct wsoverhttps *wsoverhttps_new(struct loop *l, struct origin *origin, unsigned max_left);
-/* All end. */
+struct wsoverhttps *wsoverhttps_new(struct loop *l, struct origin *origin, const struct wsoverhttps_settings *settings);
+/* Those that nobody is joined to, or not yet, end. There are no others left. */
 void wsoverhttps_free(struct wsoverhttps *s);
+
+/* Those that somebody was joined to, and that have something to say yet. */
+size_t wsoverhttps_left(const struct wsoverhttps *s);
 
 struct wsoverhttp;
 

@@ -41,6 +41,11 @@ void headers_remove_prefix(struct headers *h, struct str prefix);
 /* Remove all of that name, append one. */
 void headers_set(struct headers *h, struct str name, struct str value);
 
+/* What is kept for long lies packed, as "NAME:VALUE\n" each; a header of which that cannot be made is left out. */
+void header_pack(struct buf *b, struct str name, struct str value);
+/* Append views of what was packed. */
+void headers_unpack(struct headers *h, struct str packed);
+
 /* Cut *REST, one header value, at its next comma outside double quotes (a backslash in quotes escapes). The elements
  * are trimmed, empty ones are skipped. When quoting is broken, the rest of the line is one element.
  * false: no element left. Spec: grip, "Header syntax". */

@@ -1,13 +1,14 @@
 /* wsdeflate.h - permessage-deflate (RFC 7692): messages squeezed and inflated, and what the two ends agree on.
  *
  * A message that we send never refers to an earlier one, whatever was agreed: so no connection keeps a compressor, and
- * one compressed form does for all who get the same message. What a peer sends may refer back; then its inflater is
- * kept from its first compressed message on. */
+ * one compressed form does for all who get the same message. What a peer sends may refer back; then the bytes it can
+ * refer to are kept from one message to the next, and no inflater. */
 #ifndef PROTO_WSDEFLATE_H
 #define PROTO_WSDEFLATE_H
 
 #include "proto/header.h"
 
+enum { WSDEFLATE_WINDOW = 32768 };                    /* bytes that a message may refer back */
 enum { WSDEFLATE_BITS = 15, WSDEFLATE_BITS_MIN = 8 }; /* of the window */
 
 /* What was agreed. */
@@ -41,10 +42,13 @@ size_t wsdeflater_bound(size_t len);
 /* receiving */
 
 struct wsinflater;
-struct wsinflater *wsinflater_new(void);
+/* WINDOW: what earlier messages said last, or empty. */
+struct wsinflater *wsinflater_new(struct str window);
 void wsinflater_free(struct wsinflater *i);
 /* Inflate from *IN, which moves on, to OUT. Returns the bytes written (SIZE: call again, there may be more), or -1: it
  * is not deflate. */
 ptrdiff_t wsinflater_get(struct wsinflater *i, struct str *in, char *out, size_t size);
+/* What a later message may refer to. Returns the bytes; OUT NULL: they are only counted. */
+size_t wsinflater_window(struct wsinflater *i, char out[WSDEFLATE_WINDOW]);
 
 #endif

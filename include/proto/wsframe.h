@@ -68,7 +68,7 @@ struct wsframe {
     uint64_t left;                       /* bytes of the frame's payload that are to come */
     uint64_t total;                      /* bytes of the message so far */
     const struct wsframe_limits *limits; /* borrowed; NULL: none */
-    struct wsframe_inflate *inflate;     /* owned; NULL: no compression was agreed */
+    struct wsframe_inflate *inflate;     /* owned; while a compressed message is read, or there is one to refer to */
     char *control;                       /* owned; a control frame's payload while it is incomplete */
     unsigned char head[WSFRAME_HEAD_MAX];
     uint8_t have;   /* bytes in head */
@@ -80,6 +80,8 @@ struct wsframe {
     bool begun : 1;      /* a piece of the message has been handed out */
     bool compressed : 1; /* the message is */
     bool bad : 1;
+    bool deflate : 1;      /* compression was agreed, */
+    bool keep_context : 1; /* and messages may refer to earlier ones */
 };
 
 /* FROM_CLIENT: the peer is the client. */
@@ -88,11 +90,12 @@ void wsframe_init(struct wsframe *f, bool from_client, const struct wsframe_limi
 void wsframe_allow_deflate(struct wsframe *f, bool keep_context);
 void wsframe_clear(struct wsframe *f);
 enum wsframe_event wsframe_next(struct wsframe *f, struct wsframe_in *in, struct wsframe_out *out);
-/* Between two messages, with no byte of the next frame here. */
+/* Between two messages, with no byte of the next frame here, and nothing to remember: a reader begun anew would go on
+ * in the same way. What was handed out last is read by then. */
 static inline bool
 wsframe_is_idle(const struct wsframe *f)
 {
-    return f->message == 0 && f->have == 0 && !f->in_payload;
+    return f->message == 0 && f->have == 0 && !f->in_payload && f->inflate == NULL;
 }
 
 /* Read a close frame's payload that the reader let pass. Returns its code, WSFRAME_NO_CODE when it has none. */

@@ -23,6 +23,9 @@ void proxy_free(struct proxy *p);
 void proxy_set_stats(struct proxy *p, struct stats *s);
 /* For stats_ops. WHO is an xchg. */
 struct str proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
+/* WHO is a WebSocket. */
+struct str proxy_ws_peer(const void *who, char text[ADDRESS_TEXT_MAX]);
+struct str proxy_ws_id(const void *who, char text[UUID_SIZE]);
 
 /* For h1server_ops. ARG is the proxy. */
 void proxy_request(void *arg, struct xchg *x);
@@ -33,6 +36,8 @@ void proxy_shutdown(struct proxy *p);
 
 /* Is an origin still being told that a client has gone? */
 bool proxy_busy(const struct proxy *p);
+/* How many origins over HTTP are being told that a WebSocket has ended. */
+size_t proxy_telling(const struct proxy *p);
 /* Is there a request or hold with this connection id? */
 bool proxy_connection_exists(const struct proxy *p, struct str id);
 /* The command "refresh": ask a WebSocket's origin for news. -1: there is none with this id. */

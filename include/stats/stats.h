@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/uuid.h"
 #include "io/address.h"
 #include "io/zsock.h"
 
@@ -103,8 +104,11 @@ struct stats_settings {
 
 /* What messages are made of, from those who have it. */
 struct stats_ops {
-    /* The address of a connection's peer; empty when it has none. */
+    /* The address of the peer of an HTTP request, and of a WebSocket; empty when it has none. */
     struct str (*peer)(const void *who, char text[ADDRESS_TEXT_MAX]);
+    struct str (*ws_peer)(const void *who, char text[ADDRESS_TEXT_MAX]);
+    /* A WebSocket's id; an HTTP request gets one. */
+    struct str (*ws_id)(const void *who, char text[UUID_SIZE]);
     /* How many clients a channel has, and its name. */
     unsigned (*subscribers)(const void *channel, enum stats_transport mode, struct str *name);
     /* Call stats_sub_there() for every channel, now or in time: somebody wants to know. */
@@ -170,13 +174,12 @@ void stats_message(struct stats *s, const struct stats_message *m);
 /* connections: HTTP requests and WebSockets */
 
 struct stats_conn {
-    const void *who;    /* not NULL; for ops->peer(), when no ADDRESS is given; valid until the end */
-    struct str id;      /* of a WebSocket; empty: an HTTP request, which gets one */
+    const void *who;    /* not NULL; for the ops; valid until the end */
     struct str address; /* the logical one, where it is not the peer's; ptr NULL: it is */
     const char *route;  /* its explicit id; NULL: none */
     unsigned slot;
     bool secure;
-    bool made; /* nobody has been told of ID: its end may be changed, so that stats_conn_find() finds it */
+    bool ws; /* a WebSocket; else an HTTP request */
 };
 
 enum { STATS_ID_MAX = 64 }; /* bytes of a connection's id, the NUL included */
@@ -189,10 +192,8 @@ void stats_conn_again(struct stats *s, uint32_t conn);
 void stats_conn_end(struct stats *s, unsigned slot, uint32_t *conn, enum stats_counter why);
 /* Its id, for log lines; empty when it has none that anybody could know. */
 struct str stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX]);
-/* Is there one with this id, and which? 0: there is none, or its id was brought along. */
-uint32_t stats_conn_find(const struct stats *s, struct str id);
-/* Is what stands for a connection that one? */
-bool stats_conn_is(uint32_t conn, uint32_t found);
+/* Is there an HTTP request with this id? */
+bool stats_conn_exists(const struct stats *s, struct str id);
 
 /* subscriptions */
 

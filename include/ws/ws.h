@@ -11,6 +11,7 @@
 #define WS_WS_H
 
 #include "base/shared.h"
+#include "base/uuid.h"
 #include "io/address.h"
 #include "proto/wsframe.h"
 
@@ -49,8 +50,8 @@ struct ws_ops {
     size_t (*queued)(const struct ws *w);
     unsigned (*bits)(const struct ws *w);
     struct str (*peer)(const struct ws *w, char text[ADDRESS_TEXT_MAX]);
-    void (*refresh)(struct ws *w);        /* NULL: it cannot */
-    struct str (*id)(const struct ws *w); /* NULL: it has none */
+    void (*refresh)(struct ws *w);                  /* NULL: it cannot */
+    const unsigned char *(*id)(const struct ws *w); /* NULL: it has none */
 };
 
 struct ws {
@@ -119,11 +120,11 @@ ws_refresh(struct ws *w)
         w->ops->refresh(w);
 }
 
-/* The connection id by which the peer knows us; empty where there is none. */
-static inline struct str
+/* The connection id by which the peer knows us, UUID_BYTES; NULL where there is none. */
+static inline const unsigned char *
 ws_id(const struct ws *w)
 {
-    return w->ops->id != NULL ? w->ops->id(w) : STR("");
+    return w->ops->id != NULL ? w->ops->id(w) : NULL;
 }
 
 /* The peer's IP address as text, empty where it has none. */

@@ -1,6 +1,6 @@
 /* wsconn.h - a WebSocket endpoint on a connection, in the role of server or client.
  *
- *   wsconns == all ==> wsconn { conn, ws, reader of frames }
+ *   wsconns == apart ==> wsconn { conn, ws }        those that nobody is joined to any more
  *
  *   OPEN --our close frame--> CLOSING --the peer's--> LINGER --the peer has read it--> closed
  *     '------the peer's close frame, then ours----------^
@@ -29,7 +29,7 @@ struct wsconns_settings {
 
 /* All endpoints on connections. */
 struct wsconns *wsconns_new(struct loop *l, const struct wsconns_settings *settings);
-/* All connections are cut. */
+/* Connections that nobody is joined to are cut; there are no others left. */
 void wsconns_free(struct wsconns *s);
 /* Connections open now: as a server, that is, of clients. */
 size_t wsconns_clients(const struct wsconns *s);

@@ -20,7 +20,7 @@
 #define FROM_HEAP 0
 #endif
 
-enum { BLOCK = 65536, STEP = 16, CLASSES = SLAB_MAX / STEP + 1 };
+enum { BLOCK = 65536, STEP = 8, CLASSES = SLAB_MAX / STEP + 1 };
 
 /* At the beginning of each block. */
 struct block {

@@ -1,20 +1,56 @@
 #include "base/uuid.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
+static const char digits[] = "0123456789abcdef";
+
 void
-uuid_make(char out[UUID_SIZE])
+uuid_make(unsigned char out[UUID_BYTES])
 {
-    unsigned char b[16];
-    unsigned at = 0;
-    if (getrandom(b, sizeof b, 0) != sizeof b)
-        for (unsigned i = 0; i < sizeof b; i++) /* too early after boot */
-            b[i] = (unsigned char)random();
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    for (unsigned i = 0; i < sizeof b; i++)
-        at += (unsigned)snprintf(out + at, UUID_SIZE - at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-                                 b[i]);
+    if (getrandom(out, UUID_BYTES, 0) != UUID_BYTES)
+        for (unsigned i = 0; i < UUID_BYTES; i++) /* too early after boot */
+            out[i] = (unsigned char)random();
+    out[6] = (unsigned char)((out[6] & 0x0f) | 0x40);
+    out[8] = (unsigned char)((out[8] & 0x3f) | 0x80);
+}
+
+static bool
+dash_before(unsigned byte)
+{
+    return byte == 4 || byte == 6 || byte == 8 || byte == 10;
+}
+
+struct str
+uuid_text(const unsigned char id[UUID_BYTES], char out[UUID_SIZE])
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < UUID_BYTES; i++) {
+        if (dash_before(i))
+            out[at++] = '-';
+        out[at++] = digits[id[i] >> 4];
+        out[at++] = digits[id[i] & 15];
+    }
+    out[at] = '\0';
+    return str_of(out, at);
+}
+
+int
+uuid_parse(struct str text, unsigned char out[UUID_BYTES])
+{
+    char again[UUID_SIZE];
+    size_t at = 0;
+    if (text.len != UUID_SIZE - 1)
+        return -1;
+    for (unsigned i = 0; i < UUID_BYTES; i++) {
+        const char *high, *low;
+        at += dash_before(i);
+        high = memchr(digits, text.ptr[at], 16);
+        low = memchr(digits, text.ptr[at + 1], 16);
+        if (high == NULL || low == NULL)
+            return -1;
+        out[i] = (unsigned char)((high - digits) << 4 | (low - digits));
+        at += 2;
+    }
+    return str_eq(uuid_text(out, again), text) ? 0 : -1; /* the dashes */
 }

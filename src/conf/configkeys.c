@@ -168,6 +168,8 @@ const struct config_key config_keys[] = {
         "seconds that a channel of response holds stays known after its last subscriber"),
     OPT_INT("handler", "connection_queue_max", 1, INT_MAX, AT_START, connection_queue_max, "1000000", "1000000",
             "bytes that may wait for one slow client"),
+    OPT("handler", "drop_for_slow_websockets", KEY_BOOL, AT_START, drop_for_slow_websockets, "false", "true",
+        "a WebSocket that has that much waiting loses messages; else it is closed with 1008"),
     INT("handler", "stats_subscription_ttl", 1, DAY, AT_START, stats_subscription_ttl, "60",
         "seconds that a subscription counts as alive after its last stats message"),
     INT("handler", "stats_report_interval", INT_MIN, DAY, AT_START, stats_report_interval, "10",

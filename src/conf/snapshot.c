@@ -247,7 +247,7 @@ snapshot_find(const struct route_snapshot *s, const struct route_query *q)
         return r;
     if (q->host.len > 0)
         r = find_in_map(&s->exact, q->host, q);
-    for (size_t i = 1; i < q->host.len && r == NULL && s->wild.n > 0; i++)
+    for (size_t i = 1; i < q->host.len && r == NULL && map_count(&s->wild) > 0; i++)
         if (q->host.ptr[i] == '.' && q->host.len - i <= s->longest)
             r = find_in_map(&s->wild, str_from(q->host, i), q);
     return r != NULL ? r : find_in(s->any, q);

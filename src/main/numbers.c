@@ -59,7 +59,7 @@ numbers_unwatch(struct numbers *n)
 int
 numbers_open(struct numbers *n, struct loop *l, struct zcontext *z, const struct config *c, struct err *e)
 {
-    static const struct stats_ops ops = {proxy_peer, subscribers, tell_subs};
+    static const struct stats_ops ops = {proxy_peer, proxy_ws_peer, proxy_ws_id, subscribers, tell_subs};
     struct stats_settings settings = {.spec = c->stats_spec,
                                       .ipc_mode = c->ipc_file_mode,
                                       .json = c->stats_json,

@@ -125,7 +125,7 @@ open_listeners(struct pushpind *p, struct err *e)
                                          .activity_timeout = (unsigned)c->activity_timeout,
                                          .stats = p->numbers.stats};
     p->clients = h1server_new(p->loop, &settings, &client_ops, p);
-    trim_init(&p->trim, p->loop, p->clients, p->origin);
+    trim_init(&p->trim, p->loop, p->clients, p->origin, p->proxy);
     p->ports = ports_new(p->loop, c, p->clients, &(struct ports_ops){on_client, on_no_descriptor}, p, e);
     return p->ports != NULL ? 0 : -1;
 }
@@ -407,6 +407,8 @@ end(struct pushpind *p)
     if (p->ports != NULL)
         ports_free(p->ports);
     doors_close(&p->doors);
+    if (p->proxy != NULL)
+        proxy_shutdown(p->proxy);
     if (p->wsconns != NULL)
         wsconns_free(p->wsconns);
     if (p->proxy != NULL)

@@ -71,8 +71,9 @@ wsanswer_opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
 {
     struct wsevent e;
     struct str rest = body;
-    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
-    if (body.len == 0 && w->terms.keep_alive > 0) {
+    struct wsoverhttp_more *m = w->more;
+    wsoverhttp_read_terms(w, &head->headers);
+    if (body.len == 0 && wsoverhttp_keep_alive(w) > 0) {
         if (w->left)
             wsoverhttp_end(w);
         else
@@ -86,21 +87,24 @@ wsanswer_opened(struct wsoverhttp *w, struct http1_head *head, struct str body)
     w->state = WOH_IDLE;
     wsoverhttp_start_keep_alive(w);
     if (!w->left) {
-        w->ops->on_open(w->user, head, &w->ws);
+        list_remove(&w->set->apart, &m->apart);
+        m->ops->on_open(m->user, head, &w->ws);
         w->state = WOH_ASKING; /* nothing is sent before all has been heard */
         give_all(w, rest);
         if (w->state == WOH_ASKING)
             w->state = WOH_IDLE;
     }
     wsround_kick(w);
+    wsoverhttp_settle(w);
 }
 
 void
 wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bool with_disconnect)
 {
     struct str accepted = headers_get(&head->headers, STR("Content-Bytes-Accepted"));
+    struct wsoverhttp_more *m = w->more;
     uint64_t n = UINT64_MAX;
-    bool waited = !wsqueue_empty(&w->queue);
+    bool waited = !wsqueue_empty(&m->queue);
     if (accepted.ptr == NULL || str_u64(accepted, &n) != 0)
         n = UINT64_MAX;
     if (with_disconnect) {
@@ -111,18 +115,19 @@ wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bo
         wsoverhttp_fail(w, "invalid events in a response");
         return;
     }
-    if (wsqueue_accept(&w->queue, n) != 0) {
+    if (wsqueue_accept(&m->queue, n) != 0) {
         wsoverhttp_fail(w, "invalid Content-Bytes-Accepted in a response");
         return;
     }
-    w->retries = 0;
-    wsterms_read(&w->terms, &head->headers, w->route->targets[0].text);
+    m->retries = 0;
+    wsoverhttp_read_terms(w, &head->headers);
     if (!w->left)
         give_all(w, body); /* still ASKING */
     if (w->state != WOH_ASKING)
         return;
     w->state = WOH_IDLE;
-    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&w->queue) && w->terms.keep_alive == 0 && !w->left) {
+    if (w->ws.close_sent && !w->ws.close_received && wsqueue_empty(&m->queue) && wsoverhttp_keep_alive(w) == 0 &&
+        !w->left) {
         wsoverhttp_fail(w, "CLOSE was not answered");
         return;
     }
@@ -132,4 +137,5 @@ wsanswer_take(struct wsoverhttp *w, struct http1_head *head, struct str body, bo
     if (waited && w->ws.user_ops != NULL)
         w->ws.user_ops->on_drained(&w->ws); /* or what was not accepted waits for more to come */
     wsround_kick(w);
+    wsoverhttp_settle(w);
 }

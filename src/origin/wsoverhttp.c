@@ -1,6 +1,11 @@
 #include "origin/wsoverhttpbase.h"
 
+#include "base/slab.h"
+
 enum { MESSAGE_MAX = 200000 }; /* bytes of a client's message */
+
+static void on_retry(struct timer *t);
+static void on_keep_alive(struct timer *t);
 
 static struct wsoverhttp *
 of_ws(const struct ws *w)
@@ -8,20 +13,110 @@ of_ws(const struct ws *w)
     return container_of((struct ws *)(uintptr_t)w, struct wsoverhttp, ws);
 }
 
+/* what it needs at times */
+
+struct wsoverhttp_more *
+wsoverhttp_more(struct wsoverhttp *w)
+{
+    struct wsoverhttp_more *m = w->more;
+    if (m != NULL)
+        return m;
+    m = w->more = mem_zalloc(sizeof *m);
+    m->owner = w;
+    wsqueue_init(&m->queue);
+    buf_init(&m->partial, MESSAGE_MAX);
+    timer_init(&m->retry, on_retry);
+    return m;
+}
+
+/* Its timer is not set; the set may have gone. */
+static void
+drop_more(struct wsoverhttp *w)
+{
+    struct wsoverhttp_more *m = w->more;
+    if (m == NULL)
+        return;
+    w->more = NULL;
+    wsqueue_clear(&m->queue);
+    buf_clear(&m->partial);
+    mem_free(m);
+}
+
+void
+wsoverhttp_settle(struct wsoverhttp *w)
+{
+    const struct wsoverhttp_more *m = w->more;
+    if (m != NULL && w->state == WOH_IDLE && m->now == NULL && wsqueue_empty(&m->queue) && m->partial.len == 0 &&
+        !list_in(&m->apart))
+        drop_more(w);
+}
+
+/* what the origin has set */
+
+/* Its timer is not set; the set may have gone. */
+static void
+drop_kept(struct wsoverhttp *w)
+{
+    struct wsoverhttp_kept *k = w->kept;
+    if (k == NULL)
+        return;
+    w->kept = NULL;
+    wsterms_clear(&k->terms);
+    mem_free(k);
+}
+
+void
+wsoverhttp_read_terms(struct wsoverhttp *w, const struct headers *h)
+{
+    struct wsoverhttp_kept *k = w->kept;
+    struct wsterms terms;
+    wsterms_init(&terms);
+    wsterms_read(k != NULL ? &k->terms : &terms, h, w->route->targets[0].text);
+    if (k != NULL && wsterms_empty(&k->terms)) {
+        loop_timer_stop(w->set->loop, &k->timer);
+        drop_kept(w);
+    } else if (k == NULL && !wsterms_empty(&terms)) {
+        k = w->kept = mem_zalloc(sizeof *k);
+        k->owner = w;
+        k->terms = terms;
+        timer_init(&k->timer, on_keep_alive);
+    }
+}
+
+void
+wsoverhttp_stop_timers(struct wsoverhttp *w)
+{
+    if (w->more != NULL)
+        loop_timer_stop(w->set->loop, &w->more->retry);
+    if (w->kept != NULL)
+        loop_timer_stop(w->set->loop, &w->kept->timer);
+}
+
 /* ending */
+
+static size_t
+size_of(const struct wsoverhttp *w)
+{
+    return offsetof(struct wsoverhttp, text) + w->path_len + w->host_len + w->headers_len;
+}
 
 static void
 wsoverhttp_free(void *ptr)
 {
     struct wsoverhttp *w = ptr;
-    wsqueue_clear(&w->queue);
-    buf_clear(&w->partial);
-    headers_clear(&w->base);
-    wsterms_clear(&w->terms);
-    mem_free(w->path);
-    mem_free(w->host);
+    drop_more(w);
+    drop_kept(w);
     route_unref(w->route);
-    mem_free(w);
+    slab_free(w, size_of(w));
+}
+
+/* Nobody is joined to it. */
+static void
+set_apart(struct wsoverhttp *w)
+{
+    struct wsoverhttp_more *m = wsoverhttp_more(w);
+    if (!list_in(&m->apart))
+        list_push_back(&w->set->apart, &m->apart);
 }
 
 void
@@ -31,21 +126,23 @@ wsoverhttp_end(struct wsoverhttp *w)
         return;
     w->state = WOH_OVER;
     wsround_drop(w);
-    loop_timer_stop(w->loop, &w->timer);
-    list_remove(&w->set->all, &w->in_set);
+    if (w->more != NULL && list_in(&w->more->apart))
+        list_remove(&w->set->apart, &w->more->apart);
+    wsoverhttp_stop_timers(w);
     if (w->left)
         w->set->left--;
-    loop_reap(w->loop, w, wsoverhttp_free);
+    loop_reap(w->set->loop, w, wsoverhttp_free);
 }
 
 void
 wsoverhttp_user_left(struct wsoverhttp *w)
 {
     w->ws.user_ops = NULL;
-    if (w->left)
+    if (w->left || w->state == WOH_OVER)
         return;
     w->left = true;
-    if (w->set->left++ >= w->set->max_left)
+    set_apart(w);
+    if (w->set->left++ >= w->set->settings.max_left)
         wsoverhttp_end(w);
 }
 
@@ -65,19 +162,24 @@ wsoverhttp_fail_open(struct wsoverhttp *w, enum request_failure why, const char 
     bool left = w->left;
     wsoverhttp_end(w);
     if (!left)
-        w->ops->on_fail(w->user, why, text);
+        w->more->ops->on_fail(w->more->user, why, text);
 }
 
 /* time */
 
 static void
-on_timer(struct timer *t)
+on_retry(struct timer *t)
 {
-    struct wsoverhttp *w = container_of(t, struct wsoverhttp, timer);
-    if (w->state == WOH_RETRY) {
-        w->state = WOH_IDLE;
-        wsround_ask(w);
-    } else if (w->state == WOH_OPENING) {
+    struct wsoverhttp *w = container_of(t, struct wsoverhttp_more, retry)->owner;
+    w->state = WOH_IDLE;
+    wsround_ask(w);
+}
+
+static void
+on_keep_alive(struct timer *t)
+{
+    struct wsoverhttp *w = container_of(t, struct wsoverhttp_kept, timer)->owner;
+    if (w->state == WOH_OPENING) {
         if (w->left)
             wsoverhttp_end(w);
         else
@@ -91,8 +193,9 @@ on_timer(struct timer *t)
 void
 wsoverhttp_start_keep_alive(struct wsoverhttp *w)
 {
-    if (w->terms.keep_alive > 0)
-        loop_timer(w->loop, &w->timer, (uint64_t)w->terms.keep_alive * 1000);
+    int seconds = wsoverhttp_keep_alive(w);
+    if (seconds > 0)
+        loop_timer(w->set->loop, &w->kept->timer, (uint64_t)seconds * 1000);
 }
 
 /* the endpoint */
@@ -119,7 +222,7 @@ refuse_message(struct wsoverhttp *w)
     const struct ws_user_ops *ops = w->ws.user_ops;
     w->ws.close_sent = w->ws.close_received = true;
     w->disconnect = true;
-    buf_clear(&w->partial);
+    buf_clear(&w->more->partial);
     wsoverhttp_user_left(w);
     wsround_kick(w);
     if (ops != NULL)
@@ -129,21 +232,22 @@ refuse_message(struct wsoverhttp *w)
 static void
 take_piece(struct wsoverhttp *w, const struct ws_piece *p)
 {
+    struct wsoverhttp_more *m = wsoverhttp_more(w);
     bool whole = p->first && p->last;
-    if (p->payload.len + (whole ? 0 : w->partial.len) > MESSAGE_MAX ||
-        wsqueue_size(&w->queue) + p->payload.len > WOH_QUEUE_MAX) {
+    if (p->payload.len + (whole ? 0 : m->partial.len) > MESSAGE_MAX ||
+        wsqueue_size(&m->queue) + p->payload.len > WOH_QUEUE_MAX) {
         refuse_message(w);
         return;
     }
     if (whole || p->opcode >= WSFRAME_CLOSE) {
-        wsqueue_add(&w->queue, type_of(p->opcode), p->payload);
+        wsqueue_add(&m->queue, type_of(p->opcode), p->payload);
         return;
     }
-    buf_adds(&w->partial, p->payload);
+    buf_adds(&m->partial, p->payload);
     if (!p->last)
         return;
-    wsqueue_add(&w->queue, type_of(p->opcode), buf_str(&w->partial));
-    buf_clear(&w->partial);
+    wsqueue_add(&m->queue, type_of(p->opcode), buf_str(&m->partial));
+    buf_clear(&m->partial);
 }
 
 static void
@@ -162,7 +266,7 @@ put_close(struct wsoverhttp *w, int code, struct str reason)
     if (w->ws.close_sent)
         return;
     w->ws.close_sent = true;
-    wsqueue_add(&w->queue, WSEVENT_CLOSE, str_of(payload, wsframe_put_close(payload, code, reason)));
+    wsqueue_add(&wsoverhttp_more(w)->queue, WSEVENT_CLOSE, str_of(payload, wsframe_put_close(payload, code, reason)));
 }
 
 static void
@@ -180,7 +284,7 @@ woh_leave(struct ws *ws, int code, struct str reason)
 {
     struct wsoverhttp *w = of_ws(ws);
     wsoverhttp_user_left(w);
-    buf_clear(&w->partial);
+    buf_clear(&w->more->partial);
     if (code != WSFRAME_GOING_AWAY)
         put_close(w, code, reason);
     else if (!ws->close_sent || !ws->close_received)
@@ -200,7 +304,8 @@ woh_pause(struct ws *ws, bool pause)
 static size_t
 woh_queued(const struct ws *ws)
 {
-    return wsqueue_size(&of_ws(ws)->queue);
+    const struct wsoverhttp_more *m = of_ws(ws)->more;
+    return m != NULL ? wsqueue_size(&m->queue) : 0;
 }
 
 static unsigned
@@ -226,10 +331,10 @@ woh_refresh(struct ws *ws)
     wsround_kick(w);
 }
 
-static struct str
+static const unsigned char *
 woh_id(const struct ws *ws)
 {
-    return str_of(of_ws(ws)->id, UUID_SIZE - 1);
+    return of_ws(ws)->id;
 }
 
 static const struct ws_ops ws_ops = {woh_send, woh_close, woh_leave,   woh_pause, woh_queued,
@@ -245,33 +350,46 @@ is_ours(struct str name)
            str_istarts(name, STR("Content-Bytes-")) || str_istarts(name, STR("Meta-"));
 }
 
+/* Append the headers that each request repeats. Returns the bits of those that are not kept as text. */
+static uint8_t
+put_headers(const struct headers *h, struct buf *text)
+{
+    uint8_t common = 0;
+    for (unsigned i = 0; i < h->n; i++) {
+        const struct header *one = &h->at[i];
+        uint8_t bit = wsround_common(one);
+        common |= bit;
+        if (!is_ours(one->name) && bit == 0)
+            header_pack(text, one->name, one->value);
+    }
+    return common;
+}
+
 struct wsoverhttp *
 wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const struct wsoverhttp_ops *ops, void *user)
 {
-    struct wsoverhttp *w = mem_zalloc(sizeof *w);
+    struct buf text = BUF_INIT(1 << 30);
+    uint8_t common;
+    struct wsoverhttp *w;
+    buf_adds(&text, spec->path);
+    buf_adds(&text, spec->host);
+    common = put_headers(spec->headers, &text);
+    w = slab_alloc(offsetof(struct wsoverhttp, text) + text.len);
+    memcpy(w->text, text.ptr, text.len);
+    w->path_len = (uint32_t)spec->path.len;
+    w->host_len = (uint32_t)spec->host.len;
+    w->headers_len = (uint32_t)(text.len - spec->path.len - spec->host.len);
+    buf_clear(&text);
     w->ws.ops = &ws_ops;
-    w->loop = s->loop;
     w->set = s;
-    list_push_back(&s->all, &w->in_set);
     w->route = route_ref(spec->route);
-    w->ops = ops;
-    w->user = user;
+    w->group = (uint16_t)spec->group;
+    w->common = common;
     w->sign = spec->sign;
-    w->sign_arg = spec->sign_arg;
-    w->group = spec->group;
-    timer_init(&w->timer, on_timer);
-    wsqueue_init(&w->queue);
-    buf_init(&w->partial, MESSAGE_MAX);
-    headers_init(&w->base);
-    wsterms_init(&w->terms);
-    for (unsigned i = 0; i < spec->headers->n; i++)
-        if (!is_ours(spec->headers->at[i].name))
-            headers_add(&w->base, spec->headers->at[i].name, spec->headers->at[i].value);
-    w->path = str_dup(spec->path);
-    w->path_len = spec->path.len;
-    w->host = str_dup(spec->host);
-    w->host_len = spec->host.len;
     uuid_make(w->id);
+    set_apart(w);
+    w->more->ops = ops;
+    w->more->user = user;
     wsround_ask(w);
     return w;
 }
@@ -279,44 +397,56 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
 void
 wsoverhttp_cancel(struct wsoverhttp *w)
 {
-    if (w->state == WOH_REJECTED) {
+    if (w->state == WOH_REJECTED || w->state == WOH_OVER) {
         wsoverhttp_end(w);
         return;
     }
     w->disconnect = true;
     wsoverhttp_user_left(w);
-    if (w->now == NULL)
+    if (w->more->now == NULL)
         wsoverhttp_end(w); /* between two OPENs */
+}
+
+static struct request *
+request_of(const struct wsoverhttp *w)
+{
+    return w->more != NULL && w->more->now != NULL ? w->more->now->request : NULL;
 }
 
 void
 wsoverhttp_pause(struct wsoverhttp *w, bool pause)
 {
-    if (w->now != NULL && w->now->request != NULL)
-        request_pause(w->now->request, pause);
+    if (request_of(w) != NULL)
+        request_pause(request_of(w), pause);
 }
 
 const struct target *
 wsoverhttp_target(const struct wsoverhttp *w)
 {
-    return w->now != NULL && w->now->request != NULL ? request_target(w->now->request) : &w->route->targets[0];
+    return request_of(w) != NULL ? request_target(request_of(w)) : &w->route->targets[0];
 }
 
 struct wsoverhttps *
-wsoverhttps_new(struct loop *l, struct origin *origin, unsigned max_left)
+wsoverhttps_new(struct loop *l, struct origin *origin, const struct wsoverhttps_settings *settings)
 {
     struct wsoverhttps *s = mem_zalloc(sizeof *s);
     s->loop = l;
     s->origin = origin;
-    s->max_left = max_left;
-    list_init(&s->all);
+    s->settings = *settings;
+    list_init(&s->apart);
     return s;
 }
 
 void
 wsoverhttps_free(struct wsoverhttps *s)
 {
-    while (!list_empty(&s->all))
-        wsoverhttp_fail(container_of(list_first(&s->all), struct wsoverhttp, in_set), "stopping");
+    while (!list_empty(&s->apart))
+        wsoverhttp_fail(container_of(list_first(&s->apart), struct wsoverhttp_more, apart)->owner, "stopping");
     mem_free(s);
+}
+
+size_t
+wsoverhttps_left(const struct wsoverhttps *s)
+{
+    return s->left;
 }

@@ -7,8 +7,8 @@
  *   ws_send --> queue --wsround_kick--> wsround_ask --> origin --on_end--> wsanswer_opened, wsanswer_take -->
  * on_message
  *
- * An endpoint belongs to itself until it is over, also when its user has left. Its round exists from the request until
- * the response has been read. */
+ * An endpoint belongs to itself until it is over, also when its user has left. Between two requests it is small: what
+ * it needs while something waits or is under way hangs on MORE. */
 #ifndef ORIGIN_WSOVERHTTPBASE_H
 #define ORIGIN_WSOVERHTTPBASE_H
 
@@ -28,39 +28,48 @@ enum wsoverhttp_state { WOH_OPENING, WOH_REJECTED, WOH_IDLE, WOH_ASKING, WOH_RET
 struct wsoverhttps {
     struct loop *loop;     /* borrowed */
     struct origin *origin; /* borrowed */
-    struct list all;       /* of wsoverhttp; owned */
-    unsigned left, max_left;
+    struct wsoverhttps_settings settings;
+    struct list apart; /* of wsoverhttp_more: what nobody is joined to, or not yet; owned */
+    unsigned left;     /* of these, those that somebody was joined to */
 };
 
 struct wsoverhttp {
     struct ws ws;
-    struct loop *loop;       /* borrowed */
-    struct wsoverhttps *set; /* borrowed */
-    struct list_node in_set; /* set->all */
-    struct route *route;     /* reference held */
-    const struct wsoverhttp_ops *ops;
-    void *user; /* until the handshake is over */
-    struct header (*sign)(void *arg, const struct route *route);
-    void *sign_arg;
-    uint8_t state;   /* enum wsoverhttp_state */
-    unsigned group;  /* of stats */
-    uint8_t retries; /* of the present request */
-    uint8_t partial_opcode;
+    struct wsoverhttps *set;      /* borrowed */
+    struct route *route;          /* reference held */
+    struct wsoverhttp_more *more; /* owned; NULL while it is not needed */
+    struct wsoverhttp_kept *kept; /* owned; NULL while there is nothing to keep */
+    unsigned char id[UUID_BYTES];
+    uint16_t group;      /* of stats */
+    uint8_t state;       /* enum wsoverhttp_state */
+    uint8_t common;      /* bits: which of wsround.c's common headers it has */
+    bool sign : 1;       /* see struct wsoverhttp_spec */
     bool paused : 1;     /* the user wants no more for now */
     bool left : 1;       /* there is no user any more: what waits goes out, then this is over */
     bool disconnect : 1; /* the origin is to hear that the client has gone */
     bool refresh : 1;    /* ask even when nothing waits */
-    bool refused : 1;    /* the response's head is none that we can take */
-    bool again : 1;      /* it says that the gateway's backend is away for the moment */
-    struct timer timer;  /* keep-alive, or until a retry */
-    struct wsqueue queue;
-    struct buf partial;  /* a message of the user that is not complete */
-    struct headers base; /* owned copies; of every request */
+    uint32_t path_len, host_len, headers_len;
+    char text[]; /* path, host, and the headers of every request, packed */
+};
+
+/* What the origin has set for later. */
+struct wsoverhttp_kept {
+    struct wsoverhttp *owner;
     struct wsterms terms;
-    char *path, *host; /* owned */
-    size_t path_len, host_len;
-    char id[UUID_SIZE];
+    struct timer timer; /* keep-alive */
+};
+
+/* What an endpoint needs during the handshake, while something waits, a request is under way, or it is left. */
+struct wsoverhttp_more {
+    struct wsoverhttp *owner;
+    struct list_node apart; /* set->apart */
+    const struct wsoverhttp_ops *ops;
+    void *user; /* until the handshake is over */
+    struct wsqueue queue;
+    struct buf partial; /* a message of the user that is not complete */
+    struct timer retry;
     struct wsround *now; /* owned; NULL while no request is under way */
+    uint8_t retries;     /* of the present request */
 };
 
 /* One request. */
@@ -72,9 +81,16 @@ struct wsround {
     struct http1_head *head; /* of the response; the request's */
     struct buf answer;
     bool with_disconnect;
+    bool refused; /* the response's head is none that we can take */
+    bool again;   /* it says that the gateway's backend is away for the moment */
 };
 
 /* wsoverhttp.c */
+
+/* w->more, made when it is not there. */
+struct wsoverhttp_more *wsoverhttp_more(struct wsoverhttp *w);
+/* Free it if nothing in it is needed. */
+void wsoverhttp_settle(struct wsoverhttp *w);
 
 /* It is over, without a word. */
 void wsoverhttp_end(struct wsoverhttp *w);
@@ -83,7 +99,15 @@ void wsoverhttp_user_left(struct wsoverhttp *w);
 /* It cannot go on; during the handshake, and after it. */
 void wsoverhttp_fail_open(struct wsoverhttp *w, enum request_failure why, const char *text);
 void wsoverhttp_fail(struct wsoverhttp *w, const char *why);
+/* What H, of a response, says about later ones. */
+void wsoverhttp_read_terms(struct wsoverhttp *w, const struct headers *h);
 void wsoverhttp_start_keep_alive(struct wsoverhttp *w);
+void wsoverhttp_stop_timers(struct wsoverhttp *w);
+static inline int
+wsoverhttp_keep_alive(const struct wsoverhttp *w)
+{
+    return w->kept != NULL ? w->kept->terms.keep_alive : 0;
+}
 
 /* wsround.c */
 
@@ -92,6 +116,8 @@ void wsround_kick(struct wsoverhttp *w);
 void wsround_ask(struct wsoverhttp *w);
 /* No more of the request that is under way. */
 void wsround_drop(struct wsoverhttp *w);
+/* The bit of a header in w->common, 0 where it is none of these. */
+uint8_t wsround_common(const struct header *h);
 
 /* wsanswer.c */
 

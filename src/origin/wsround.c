@@ -11,16 +11,16 @@ enum {
 void
 wsround_drop(struct wsoverhttp *w)
 {
-    struct wsround *x = w->now;
-    w->now = NULL;
+    struct wsround *x = w->more != NULL ? w->more->now : NULL;
     if (x == NULL)
         return;
+    w->more->now = NULL;
     if (x->request != NULL)
         request_cancel(x->request);
     headers_clear(&x->headers);
     buf_clear(&x->body.kept);
     buf_clear(&x->answer);
-    loop_reap(w->loop, x, mem_free); /* the request still looks at its spec in this turn */
+    loop_reap(w->set->loop, x, mem_free); /* the request still looks at its spec in this turn */
 }
 
 /* the response */
@@ -29,17 +29,18 @@ static void
 on_head(struct request *r, struct http1_head *head)
 {
     struct wsoverhttp *w = request_user(r);
+    struct wsround *x = w->more->now;
     bool good = head->status == 200 && wsterms_is_events(&head->headers);
-    w->now->head = head;
-    w->refused = !good;
-    w->again = head->status >= 502 && head->status <= 504;
+    x->head = head;
+    x->refused = !good;
+    x->again = head->status >= 502 && head->status <= 504;
     if (good || w->state != WOH_OPENING)
         return;
     w->state = WOH_REJECTED;
     if (w->left)
         wsoverhttp_end(w);
     else
-        w->ops->on_head(w->user, head);
+        w->more->ops->on_head(w->more->user, head);
 }
 
 static void
@@ -55,9 +56,10 @@ static void
 on_body(struct request *r, struct str piece)
 {
     struct wsoverhttp *w = request_user(r);
+    struct wsround *x = w->more->now;
     if (w->state == WOH_REJECTED)
-        w->ops->on_body(w->user, piece);
-    else if (!w->refused && buf_adds(&w->now->answer, piece) != 0)
+        w->more->ops->on_body(w->more->user, piece);
+    else if (!x->refused && buf_adds(&x->answer, piece) != 0)
         refuse_answer(w);
 }
 
@@ -65,36 +67,36 @@ on_body(struct request *r, struct str piece)
 static void
 retry(struct wsoverhttp *w, const char *why)
 {
-    if (w->retries == RETRIES) {
+    struct wsoverhttp_more *m = w->more;
+    if (m->retries == RETRIES) {
         wsoverhttp_fail(w, why);
         return;
     }
     w->state = WOH_RETRY;
-    loop_timer(w->loop, &w->timer, (1000u << w->retries) + (uint64_t)random() % 1000);
-    w->retries++;
+    loop_timer(w->set->loop, &m->retry, (1000u << m->retries) + (uint64_t)random() % 1000);
+    m->retries++;
 }
 
 static void
 on_end(struct request *r)
 {
     struct wsoverhttp *w = request_user(r);
-    struct wsround *x = w->now;
+    struct wsround *x = w->more->now;
     struct buf answer = x->answer;
     struct http1_head *head = x->head;
-    bool with_disconnect = x->with_disconnect;
+    bool with_disconnect = x->with_disconnect, refused = x->refused, again = x->again;
     x->request = NULL;
     x->answer = BUF_INIT(0);
     if (w->state == WOH_REJECTED) {
-        const struct wsoverhttp_ops *ops = w->ops;
         wsoverhttp_end(w);
-        ops->on_end(w->user);
+        w->more->ops->on_end(w->more->user);
     } else {
         wsround_drop(w);
         if (w->state == WOH_OPENING)
             wsanswer_opened(w, head, buf_str(&answer));
-        else if (!w->refused)
+        else if (!refused)
             wsanswer_take(w, head, buf_str(&answer), with_disconnect);
-        else if (w->again)
+        else if (again)
             retry(w, "the origin is away");
         else
             wsoverhttp_fail(w, "the origin answers with an error");
@@ -107,7 +109,7 @@ on_fail(struct request *r, enum request_failure why, const char *text)
 {
     struct wsoverhttp *w = request_user(r);
     bool sent = request_is_sent(r);
-    w->now->request = NULL;
+    w->more->now->request = NULL;
     if (w->state == WOH_OPENING || w->state == WOH_REJECTED) {
         wsoverhttp_fail_open(w, why, text);
         return;
@@ -129,38 +131,59 @@ static const struct request_ops request_ops = {on_head, on_body, on_end, on_fail
 
 /* the request */
 
+/* Lines that most connections have. */
+static const struct header common_headers[] = {{{"Sec-WebSocket-Version", 21}, {"13", 2}},
+                                               {{"Sec-WebSocket-Extensions", 24}, {"grip", 4}}};
+
+uint8_t
+wsround_common(const struct header *h)
+{
+    for (unsigned i = 0; i < countof(common_headers); i++)
+        if (str_eq(h->name, common_headers[i].name) && str_eq(h->value, common_headers[i].value))
+            return (uint8_t)(1u << i);
+    return 0;
+}
+
+static void
+put_kept(const struct wsoverhttp *w, struct headers *out)
+{
+    headers_unpack(out, str_of(w->text + w->path_len + w->host_len, w->headers_len));
+    for (unsigned i = 0; i < countof(common_headers); i++)
+        if (w->common & 1u << i)
+            headers_view(out, common_headers[i].name, common_headers[i].value);
+}
+
 static void
 put_headers(struct wsoverhttp *w, struct headers *out)
 {
-    char number[24];
-    struct header signature = {{NULL, 0}, {NULL, 0}};
-    for (unsigned i = 0; i < w->base.n; i++)
-        headers_view(out, w->base.at[i].name, w->base.at[i].value);
-    if (w->sign != NULL)
-        signature = w->sign(w->sign_arg, w->route);
-    if (signature.value.ptr != NULL)
-        headers_add(out, signature.name, signature.value);
+    const struct wsoverhttp_more *m = w->more;
+    const struct wsoverhttps_settings *settings = &w->set->settings;
+    char number[24], id[UUID_SIZE];
+    put_kept(w, out);
+    if (w->sign)
+        settings->sign(settings->arg, w->route, out);
     headers_view(out, STR("Accept"), STR("application/websocket-events"));
-    headers_view(out, STR("Connection-Id"), str_of(w->id, UUID_SIZE - 1));
+    headers_add(out, STR("Connection-Id"), uuid_text(w->id, id));
     headers_view(out, STR("Content-Type"), STR("application/websocket-events"));
-    if (w->queue.replayed > 0)
+    if (m->queue.replayed > 0)
         headers_add(out, STR("Content-Bytes-Replayed"),
-                    str_of(number, (size_t)snprintf(number, sizeof number, "%zu", w->queue.replayed)));
-    for (unsigned i = 0; i < w->terms.meta.n; i++)
-        headers_view(out, w->terms.meta.at[i].name, w->terms.meta.at[i].value);
+                    str_of(number, (size_t)snprintf(number, sizeof number, "%zu", m->queue.replayed)));
+    if (w->kept != NULL)
+        wsterms_put_meta(&w->kept->terms, out);
 }
 
 static void
 put_body(struct wsoverhttp *w, struct wsround *x)
 {
     struct buf *b = &x->body.kept;
+    struct wsqueue *q = &w->more->queue;
     const struct target *t = &w->route->targets[0];
     buf_init(b, 2 * WOH_QUEUE_MAX);
     if (w->state == WOH_OPENING) {
         wsevents_put(b, WSEVENT_OPEN, STR(""));
     } else {
-        wsqueue_offer(&w->queue, t->one_event, b);
-        x->with_disconnect = w->disconnect && w->queue.offered_last && !(t->one_event && w->queue.offered > 0);
+        wsqueue_offer(q, t->one_event, b);
+        x->with_disconnect = w->disconnect && q->offered_last && !(t->one_event && q->offered > 0);
         if (x->with_disconnect)
             wsevents_put(b, WSEVENT_DISCONNECT, STR(""));
     }
@@ -172,8 +195,9 @@ put_body(struct wsoverhttp *w, struct wsround *x)
 void
 wsround_ask(struct wsoverhttp *w)
 {
-    struct wsround *x = w->now = mem_zalloc(sizeof *x);
-    loop_timer_stop(w->loop, &w->timer);
+    struct wsoverhttp_more *m = wsoverhttp_more(w);
+    struct wsround *x = m->now = mem_zalloc(sizeof *x);
+    wsoverhttp_stop_timers(w);
     if (w->state != WOH_OPENING)
         w->state = WOH_ASKING;
     w->refresh = false;
@@ -182,8 +206,8 @@ wsround_ask(struct wsoverhttp *w)
     put_headers(w, &x->headers);
     put_body(w, x);
     x->spec = (struct request_spec){.method = STR("POST"),
-                                    .path = str_of(w->path, w->path_len),
-                                    .host = str_of(w->host, w->host_len),
+                                    .path = str_of(w->text, w->path_len),
+                                    .host = str_of(w->text + w->path_len, w->host_len),
                                     .headers = &x->headers,
                                     .body = &x->body,
                                     .targets = w->route->targets,
@@ -195,14 +219,16 @@ wsround_ask(struct wsoverhttp *w)
 void
 wsround_kick(struct wsoverhttp *w)
 {
+    const struct wsqueue *q = w->more != NULL ? &w->more->queue : NULL;
+    bool waits = q != NULL && !wsqueue_empty(q);
     if (w->state != WOH_IDLE)
         return;
-    if (w->left && wsqueue_empty(&w->queue) && !w->disconnect) {
+    if (w->left && !waits && !w->disconnect) {
         wsoverhttp_end(w);
         return;
     }
     if (w->paused && !w->left)
         return;
-    if (w->refresh || w->disconnect || (!wsqueue_empty(&w->queue) && (!w->queue.held_back || w->left)))
+    if (w->refresh || w->disconnect || (waits && (!q->held_back || w->left)))
         wsround_ask(w);
 }

@@ -1,6 +1,7 @@
 #include "origin/wsterms.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "proto/wsevents.h"
 #include "proto/wsframe.h"
 
@@ -13,14 +14,20 @@ enum {
 void
 wsterms_init(struct wsterms *t)
 {
-    headers_init(&t->meta);
-    t->keep_alive = 0;
+    *t = (struct wsterms){.meta = NULL};
 }
 
 void
 wsterms_clear(struct wsterms *t)
 {
-    headers_clear(&t->meta);
+    mem_free(t->meta);
+    wsterms_init(t);
+}
+
+void
+wsterms_put_meta(const struct wsterms *t, struct headers *out)
+{
+    headers_unpack(out, str_of(t->meta, t->meta_len));
 }
 
 bool
@@ -31,30 +38,37 @@ wsterms_is_events(const struct headers *h)
     return str_ieq(str_trim(at < 0 ? type : str_sub(type, 0, (size_t)at)), STR("application/websocket-events"));
 }
 
-/* The list is made anew, since one that is only added to would grow with each response. */
+/* WHOLE, with its "Meta-", takes the place of its like. An empty value removes it. */
+static void
+replace_meta(struct wsterms *t, struct str whole, struct str value)
+{
+    struct buf fresh = BUF_INIT(META_MAX * (2 * META_BYTES + 2));
+    struct headers old;
+    unsigned n = 0;
+    headers_init(&old);
+    wsterms_put_meta(t, &old);
+    for (unsigned i = 0; i < old.n; i++) {
+        if (str_ieq(old.at[i].name, whole))
+            continue;
+        header_pack(&fresh, old.at[i].name, old.at[i].value);
+        n++;
+    }
+    if (value.len > 0 && n < META_MAX)
+        header_pack(&fresh, whole, value);
+    headers_clear(&old);
+    mem_free(t->meta);
+    t->meta = fresh.len > 0 ? str_dup(buf_str(&fresh)) : NULL; /* no more bytes than needed */
+    t->meta_len = (uint32_t)fresh.len;
+    buf_clear(&fresh);
+}
+
 static void
 set_meta(struct wsterms *t, struct str name, struct str value)
 {
     struct buf whole = BUF_INIT(META_BYTES);
-    struct headers fresh;
-    struct str old;
-    headers_init(&fresh);
     buf_adds(&whole, STR("Meta-"));
-    if (buf_adds(&whole, name) != 0 || value.len >= META_BYTES)
-        goto out;
-    old = headers_get(&t->meta, buf_str(&whole));
-    if (str_eq(old, value))
-        goto out;
-    for (unsigned i = 0; i < t->meta.n; i++)
-        if (!str_ieq(t->meta.at[i].name, buf_str(&whole)))
-            headers_add(&fresh, t->meta.at[i].name, t->meta.at[i].value);
-    if (value.len > 0 && fresh.n < META_MAX)
-        headers_add(&fresh, buf_str(&whole), value);
-    headers_clear(&t->meta);
-    t->meta = fresh;
-    headers_init(&fresh);
-out:
-    headers_clear(&fresh);
+    if (buf_adds(&whole, name) == 0 && value.len < META_BYTES)
+        replace_meta(t, buf_str(&whole), value);
     buf_clear(&whole);
 }
 

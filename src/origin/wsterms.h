@@ -7,12 +7,21 @@
 
 /* What later requests go by. */
 struct wsterms {
-    struct headers meta; /* Meta-*, as the origin has set them */
-    int keep_alive;      /* s without another request after which the origin is asked; 0: it is not */
+    char *meta; /* owned; the Meta-* headers that the origin has set, packed in meta_len bytes */
+    uint32_t meta_len;
+    int keep_alive; /* s without another request after which the origin is asked; 0: it is not */
 };
 
 void wsterms_init(struct wsterms *t);
 void wsterms_clear(struct wsterms *t);
+/* Has nothing been set? */
+static inline bool
+wsterms_empty(const struct wsterms *t)
+{
+    return t->meta_len == 0 && t->keep_alive == 0;
+}
+/* Append the headers: views. */
+void wsterms_put_meta(const struct wsterms *t, struct headers *out);
 /* Read a response's headers. TARGET is for the log. */
 void wsterms_read(struct wsterms *t, const struct headers *h, const char *target);
 

@@ -98,6 +98,27 @@ headers_copy(struct headers *h, const struct headers *from)
         headers_add(h, from->at[i].name, from->at[i].value);
 }
 
+void
+header_pack(struct buf *b, struct str name, struct str value)
+{
+    if (str_chr(name, ':') >= 0 || str_chr(name, '\n') >= 0 || str_chr(value, '\n') >= 0)
+        return;
+    buf_adds(b, name);
+    buf_addc(b, ':');
+    buf_adds(b, value);
+    buf_addc(b, '\n');
+}
+
+void
+headers_unpack(struct headers *h, struct str packed)
+{
+    struct str line;
+    while (packed.len > 0 && str_split(&packed, '\n', &line)) {
+        size_t colon = (size_t)str_chr(line, ':');
+        headers_view(h, str_sub(line, 0, colon), str_from(line, colon + 1));
+    }
+}
+
 struct str
 headers_get(const struct headers *h, struct str name)
 {

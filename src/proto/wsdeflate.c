@@ -9,8 +9,7 @@ enum {
     MEM_LEVEL = 8, /* with a window of 15 bits 268 KB */
     ZLIB_BITS_MIN = 9,
     LIGHT_BITS = 12,
-    LIGHT_MEM_LEVEL = 5, /* 32 KB */
-    WINDOW = 32768
+    LIGHT_MEM_LEVEL = 5 /* 32 KB */
 };
 
 static const struct str name = {"permessage-deflate", 18};
@@ -92,11 +91,13 @@ wsdeflater_put(struct wsdeflater *d, struct str piece, bool last, struct buf *ou
 /* receiving */
 
 struct wsinflater *
-wsinflater_new(void)
+wsinflater_new(struct str window)
 {
     struct wsinflater *i = mem_zalloc(sizeof *i);
     if (inflateInit2(&i->z, -WSDEFLATE_BITS) != Z_OK)
         __builtin_trap(); /* out of memory */
+    if (window.len > 0)
+        inflateSetDictionary(&i->z, (const unsigned char *)window.ptr, (unsigned)window.len);
     return i;
 }
 
@@ -107,15 +108,22 @@ wsinflater_free(struct wsinflater *i)
     mem_free(i);
 }
 
+size_t
+wsinflater_window(struct wsinflater *i, char out[WSDEFLATE_WINDOW])
+{
+    unsigned n = 0;
+    inflateGetDictionary(&i->z, (unsigned char *)out, &n);
+    return n;
+}
+
 /* A block was marked as the last one: more may follow all the same, and may refer back (RFC 7692, 7.2.3.5). */
 static void
 go_on(struct wsinflater *i)
 {
-    unsigned char *window = mem_alloc(WINDOW);
-    unsigned n = 0;
-    inflateGetDictionary(&i->z, window, &n);
+    char *window = mem_alloc(WSDEFLATE_WINDOW);
+    size_t n = wsinflater_window(i, window);
     inflateReset(&i->z);
-    inflateSetDictionary(&i->z, window, n);
+    inflateSetDictionary(&i->z, (unsigned char *)window, (unsigned)n);
     mem_free(window);
 }
 

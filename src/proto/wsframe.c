@@ -4,10 +4,11 @@
 #include "proto/wsdeflate.h"
 
 struct wsframe_inflate {
-    struct wsinflater *inflater; /* owned; NULL while it is not needed */
-    size_t clear;                /* bytes at the front of the input that are unmasked and not inflated yet */
-    uint8_t tail;                /* bytes of the end mark of a message that were given to the inflater */
-    bool keep_context;
+    struct wsinflater *inflater; /* owned; while a compressed message is read */
+    char *window;                /* owned; between messages what the next may refer to, window_len bytes */
+    size_t window_len;
+    size_t clear; /* bytes at the front of the input that are unmasked and not inflated yet */
+    uint8_t tail; /* bytes of the end mark of a message that were given to the inflater */
 };
 
 enum { END_MARK = 4 };
@@ -22,27 +23,28 @@ wsframe_init(struct wsframe *f, bool from_client, const struct wsframe_limits *l
 void
 wsframe_allow_deflate(struct wsframe *f, bool keep_context)
 {
-    f->inflate = mem_zalloc(sizeof *f->inflate);
-    f->inflate->keep_context = keep_context;
+    f->deflate = true;
+    f->keep_context = keep_context;
 }
 
 static void
-drop_inflater(struct wsframe *f)
+drop_inflate(struct wsframe *f)
 {
-    if (f->inflate->inflater != NULL)
-        wsinflater_free(f->inflate->inflater);
-    f->inflate->inflater = NULL;
+    struct wsframe_inflate *i = f->inflate;
+    if (i == NULL)
+        return;
+    if (i->inflater != NULL)
+        wsinflater_free(i->inflater);
+    mem_free(i->window);
+    mem_free(i);
+    f->inflate = NULL;
 }
 
 void
 wsframe_clear(struct wsframe *f)
 {
-    if (f->inflate != NULL) {
-        drop_inflater(f);
-        mem_free(f->inflate);
-    }
+    drop_inflate(f);
     mem_free(f->control);
-    f->inflate = NULL;
     f->control = NULL;
 }
 
@@ -116,7 +118,7 @@ check_first(const struct wsframe *f)
     bool rsv1 = f->head[0] & 0x40;
     if (f->head[0] & 0x30)
         return "reserved bit set";
-    if (rsv1 && (f->inflate == NULL || (opcode != WSFRAME_TEXT && opcode != WSFRAME_BINARY)))
+    if (rsv1 && (!f->deflate || (opcode != WSFRAME_TEXT && opcode != WSFRAME_BINARY)))
         return "reserved bit set";
     if (opcode > WSFRAME_PONG || (opcode > WSFRAME_BINARY && opcode < WSFRAME_CLOSE))
         return "reserved opcode";
@@ -301,6 +303,36 @@ take_plain(struct wsframe *f, struct wsframe_in *in, struct wsframe_out *out)
     return give_data(f, bytes, last, out);
 }
 
+/* A compressed message begins. */
+static void
+begin_inflating(struct wsframe *f)
+{
+    struct wsframe_inflate *i = f->inflate;
+    if (i == NULL)
+        i = f->inflate = mem_zalloc(sizeof *i);
+    i->inflater = wsinflater_new(str_of(i->window, i->window_len));
+    mem_free(i->window);
+    i->window = NULL;
+    i->window_len = 0;
+}
+
+/* It has ended. The inflater is 40 KB; what later messages may refer to is no more than what has been said. */
+static void
+end_inflating(struct wsframe *f)
+{
+    struct wsframe_inflate *i = f->inflate;
+    size_t n = f->keep_context ? wsinflater_window(i->inflater, NULL) : 0;
+    if (n == 0) {
+        drop_inflate(f);
+        return;
+    }
+    i->window = mem_alloc(n);
+    i->window_len = wsinflater_window(i->inflater, i->window);
+    wsinflater_free(i->inflater);
+    i->inflater = NULL;
+    i->tail = 0;
+}
+
 /* Inflate into the room what IN has of the frame, and the end mark behind a message. */
 static ptrdiff_t
 inflate_some(struct wsframe *f, struct wsframe_in *in)
@@ -310,8 +342,6 @@ inflate_some(struct wsframe *f, struct wsframe_in *in)
     size_t n = f->left < in->len ? (size_t)f->left : in->len;
     struct str from = str_of(in->ptr, n), end;
     ptrdiff_t got, more;
-    if (i->inflater == NULL)
-        i->inflater = wsinflater_new();
     unmask(f, in->ptr + i->clear, n - i->clear);
     got = wsinflater_get(i->inflater, &from, in->room, WSFRAME_ROOM);
     i->clear = from.len;
@@ -329,25 +359,23 @@ inflate_some(struct wsframe *f, struct wsframe_in *in)
 static enum wsframe_event
 take_compressed(struct wsframe *f, struct wsframe_in *in, struct wsframe_out *out)
 {
-    struct wsframe_inflate *i = f->inflate;
     ptrdiff_t n;
     bool last, fragment_end;
     if (in->len == 0 && f->left > 0)
         return WSFRAME_MORE;
+    if (f->inflate == NULL || f->inflate->inflater == NULL)
+        begin_inflating(f);
     n = inflate_some(f, in);
     if (n < 0)
         return bad(f, out, WSFRAME_PROTOCOL_ERROR, "not deflate");
     fragment_end = f->left == 0 && n < WSFRAME_ROOM;
     last = fragment_end && fin_of(f);
-    if (last && i->tail < END_MARK)
+    if (last && f->inflate->tail < END_MARK)
         return bad(f, out, WSFRAME_PROTOCOL_ERROR, "not deflate");
     if (fragment_end)
         end_frame(f);
-    if (last) {
-        i->tail = 0;
-        if (!i->keep_context)
-            drop_inflater(f);
-    }
+    if (last)
+        end_inflating(f);
     if (n == 0 && !last)
         return WSFRAME_MORE; /* nothing to hand out yet; there may be another frame */
     return give_data(f, str_of(in->room, (size_t)n), last, out);

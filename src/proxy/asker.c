@@ -248,7 +248,7 @@ on_timer(struct timer *t)
     struct askers *all = container_of(t, struct askers, timer);
     forget_unused(all);
     run(all);
-    if (all->buckets.n > 0)
+    if (map_count(&all->buckets) > 0)
         loop_timer(all->proxy->loop, t, PERIOD_MS);
 }
 

@@ -24,7 +24,7 @@ struct proxy {
     struct updates *updates;           /* owned */
     struct wsconns *wsconns;           /* borrowed */
     struct wsoverhttps *overhttp;      /* owned */
-    struct list websockets;            /* of struct wsproxy, by in_proxy; they own themselves */
+    struct table websockets;           /* of struct wsproxy, by in_proxy; they own themselves */
     struct links *links;               /* owned */
     struct askers *askers;             /* owned */
     struct sharings *sharings;         /* owned */

@@ -29,19 +29,27 @@ load_key(const struct config *config, const char *name, const char *text, struct
     return *out != NULL ? 0 : -1;
 }
 
+/* For WebSockets over HTTP. */
+static void
+sign(void *arg, const struct route *route, struct headers *out)
+{
+    rewrite_sign(arg, route, out);
+}
+
 struct proxy *
 proxy_new(struct loop *l, const struct config *config, struct routes *routes, struct origin *origin,
           struct channels *channels, struct wsconns *wsconns, struct err *e)
 {
     struct proxy *p = mem_zalloc(sizeof *p);
+    struct wsoverhttps_settings overhttp = {.max_left = (unsigned)config->client_maxconn, .sign = sign, .arg = p};
     p->loop = l;
     p->config = config;
     p->routes = routes;
     p->origin = origin;
     p->channels = channels;
     p->wsconns = wsconns;
-    list_init(&p->websockets);
-    p->overhttp = wsoverhttps_new(l, origin, (unsigned)config->client_maxconn);
+    table_init(&p->websockets, wsproxy_hash);
+    p->overhttp = wsoverhttps_new(l, origin, &overhttp);
     p->updates = updates_new(l);
     p->socksessions = socksessions_new(p);
     p->links = links_new(p);
@@ -60,7 +68,9 @@ proxy_new(struct loop *l, const struct config *config, struct routes *routes, st
 void
 proxy_free(struct proxy *p)
 {
+    proxy_shutdown(p);
     wsoverhttps_free(p->overhttp);
+    table_clear(&p->websockets);
     if (p->sig_key != NULL)
         jwt_key_unref(p->sig_key);
     if (p->upstream_key != NULL)
@@ -83,6 +93,20 @@ struct str
 proxy_peer(const void *who, char text[ADDRESS_TEXT_MAX])
 {
     return xchg_peer(who, text);
+}
+
+struct str
+proxy_ws_peer(const void *who, char text[ADDRESS_TEXT_MAX])
+{
+    const struct wsproxy *w = who;
+    return w->client != NULL ? ws_peer(w->client, text) : STR("");
+}
+
+struct str
+proxy_ws_id(const void *who, char text[UUID_SIZE])
+{
+    const struct wsproxy *w = who;
+    return uuid_text(w->id, text);
 }
 
 /* A request goes to ROUTE. */
@@ -235,11 +259,17 @@ proxy_bad_text(void *arg, int status, const char *why, bool in_body, struct buf 
         buf_addf(out, "Failed to parse request: %s\n", why);
 }
 
+static void
+shut_down(struct table_node *node, void *arg)
+{
+    (void)arg;
+    wsproxy_shutdown(container_of(node, struct wsproxy, in_proxy));
+}
+
 void
 proxy_shutdown(struct proxy *p)
 {
-    while (!list_empty(&p->websockets))
-        wsproxy_shutdown(container_of(list_first(&p->websockets), struct wsproxy, in_proxy));
+    table_each(&p->websockets, shut_down, NULL);
 }
 
 bool
@@ -248,38 +278,22 @@ proxy_busy(const struct proxy *p)
     return links_busy(p->links);
 }
 
-/* Is ID the one that W's backend knows it by, or its stats messages? */
-static bool
-has_id(const struct proxy *p, const struct wsproxy *w, struct str id)
+size_t
+proxy_telling(const struct proxy *p)
 {
-    char text[STATS_ID_MAX];
-    return id.len > 0 &&
-           ((w->origin != NULL && str_eq(ws_id(w->origin), id)) || str_eq(stats_conn_id(p->stats, w->live, text), id));
-}
-
-/* The WebSocket with this connection id, or NULL. */
-static struct wsproxy *
-find_websocket(const struct proxy *p, struct str id)
-{
-    uint32_t found = stats_conn_find(p->stats, id);
-    list_each (&p->websockets, node) {
-        struct wsproxy *w = container_of(node, struct wsproxy, in_proxy);
-        if (found != 0 ? stats_conn_is(w->live, found) : has_id(p, w, id))
-            return w;
-    }
-    return NULL;
+    return wsoverhttps_left(p->overhttp);
 }
 
 bool
 proxy_connection_exists(const struct proxy *p, struct str id)
 {
-    return stats_conn_find(p->stats, id) != 0 || find_websocket(p, id) != NULL;
+    return wsproxy_find(p, id) != NULL || stats_conn_exists(p->stats, id); /* these are given out with stats messages */
 }
 
 int
 proxy_refresh_connection(struct proxy *p, struct str id)
 {
-    struct wsproxy *w = find_websocket(p, id);
+    struct wsproxy *w = wsproxy_find(p, id);
     if (w == NULL)
         return -1;
     if (w->origin != NULL)

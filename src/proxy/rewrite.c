@@ -214,8 +214,9 @@ put_cdn_loop(struct proxy *p, const struct route *route, const struct clientreq 
     buf_clear(&b);
 }
 
-struct header
-rewrite_signature(struct proxy *p, const struct route *route)
+/* value.ptr NULL: there is none. A view. */
+static struct header
+signature_of(struct proxy *p, const struct route *route)
 {
     struct jwt_key *key = route->no_sig ? NULL : route->sig_key != NULL ? route->sig_key : p->sig_key;
     const char *iss = route->sig_iss != NULL ? route->sig_iss : p->config->sig_iss;
@@ -228,7 +229,7 @@ rewrite_signature(struct proxy *p, const struct route *route)
 void
 rewrite_sign(struct proxy *p, const struct route *route, struct headers *out)
 {
-    struct header signature = rewrite_signature(p, route);
+    struct header signature = signature_of(p, route);
     if (signature.value.ptr != NULL)
         headers_view(out, signature.name, signature.value);
     headers_view(out, STR("Grip-Feature"), str_of(features, sizeof features - 1));

@@ -13,9 +13,7 @@ struct str rewrite_host(const struct route *route, const struct clientreq *c);
  * copies; valid as long as those and until the next call. */
 void rewrite_request(struct proxy *p, const struct route *route, const struct clientreq *c, struct xchg *x,
                      struct headers *out);
-/* Grip-Sig as it is now, for a request of ROUTE; value.ptr NULL: it has none. A view. */
-struct header rewrite_signature(struct proxy *p, const struct route *route);
-/* Grip-Sig and Grip-Feature. Views, valid until the next call. */
+/* Grip-Sig as it is now, for a request of ROUTE, and Grip-Feature. Views, valid until the next call. */
 void rewrite_sign(struct proxy *p, const struct route *route, struct headers *out);
 /* The response headers for the client: hop-by-hop and framing left out. Views. */
 void rewrite_response(const struct headers *from, struct headers *out);

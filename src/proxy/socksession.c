@@ -492,7 +492,7 @@ socksessions_find(struct socksessions *all, const struct route *route, struct st
 bool
 socksessions_full(const struct socksessions *all)
 {
-    return all->by_key.n >= (size_t)all->proxy->config->client_maxconn;
+    return map_count(&all->by_key) >= (size_t)all->proxy->config->client_maxconn;
 }
 
 struct socksessions *

@@ -35,16 +35,11 @@ struct wshold_more {
 };
 
 struct wshold {
-    struct hold hold; /* its client is our ws */
-    struct proxy *proxy;
-    const struct wshold_ops *ops;
-    void *user;
-    const struct target *target;
+    struct hold hold;         /* its client is our ws, whose user is our owner */
     struct wshold_more *more; /* owned; NULL while it is not needed */
-    const char *uri;          /* borrowed, uri_len bytes */
-    uint32_t uri_len;
-    uint16_t group; /* of stats */
-    bool amid;      /* a message of the origin has been sent in part */
+    uint16_t target;          /* its number among those of the route */
+    bool amid;                /* a message of the origin has been sent in part */
+    bool losing;              /* messages have been dropped since the client had nothing waiting */
     bool closed;
 };
 
@@ -61,6 +56,30 @@ static struct ws *
 client_of(const struct wshold *h)
 {
     return h->hold.client;
+}
+
+static struct wshold_owner *
+owner_of(const struct wshold *h)
+{
+    return client_of(h)->user;
+}
+
+static struct proxy *
+proxy_of(const struct wshold *h)
+{
+    return owner_of(h)->proxy;
+}
+
+static struct str
+uri_of(const struct wshold *h)
+{
+    return owner_of(h)->ops->uri(owner_of(h));
+}
+
+static const struct target *
+target_of(const struct wshold *h)
+{
+    return &h->hold.route->targets[h->target];
 }
 
 static struct wshold_more *
@@ -97,7 +116,7 @@ wshold_free(void *ptr)
 static void
 log_unsubscribe(const struct wshold *h, const struct sub *s)
 {
-    log_info("unsubscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(s->channel->node.key));
+    log_info("unsubscribe %.*s channel=%.*s", STR_ARG(uri_of(h)), STR_ARG(s->channel->node.key));
 }
 
 void
@@ -106,10 +125,10 @@ wshold_close(struct wshold *h)
     if (h->closed)
         return;
     h->closed = true;
-    stats_held(h->proxy->stats, h->group, STATS_WS_MESSAGE, -1);
+    stats_held(proxy_of(h)->stats, owner_of(h)->group, STATS_WS_MESSAGE, -1);
     if (h->more != NULL) {
-        loop_timer_stop(h->proxy->loop, &h->more->keep_alive_timer);
-        loop_timer_stop(h->proxy->loop, &h->more->delayed_timer);
+        loop_timer_stop(proxy_of(h)->loop, &h->more->keep_alive_timer);
+        loop_timer_stop(proxy_of(h)->loop, &h->more->delayed_timer);
         if (h->more->asking != NULL)
             netfilter_stop(h->more->asking);
     }
@@ -117,21 +136,29 @@ wshold_close(struct wshold *h)
         for (struct sub *s = h->hold.subs; s != NULL; s = s->next)
             log_unsubscribe(h, s);
     hold_clear(&h->hold);
-    loop_reap(h->proxy->loop, h, wshold_free);
+    loop_reap(proxy_of(h)->loop, h, wshold_free);
 }
 
-/* The client reads too slowly, or not at all: close rather than leave a gap. */
-static void
-cut_slow(struct wshold *h)
+/* The client reads too slowly, or not at all, and a message is too much. Close rather than leave a gap, unless the
+ * configuration asks for gaps. false: the hold has been closed. */
+static bool
+miss(struct wshold *h)
 {
     const struct route *route = h->hold.route;
+    bool drop = proxy_of(h)->config->drop_for_slow_websockets;
     char peer[ADDRESS_TEXT_MAX];
     struct str from = ws_peer(client_of(h), peer);
-    log_warn("client reads too slowly, closing: %.*s from=%.*s%s%s channel=%.*s queued=%zu", (int)h->uri_len, h->uri,
-             STR_ARG(from), route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
-             STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
-    stats_add(h->proxy->stats, h->group, STATS_DROPPED_QUEUE, 1);
-    h->ops->close(h->user, WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
+    stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_DROPPED_QUEUE, 1);
+    if (!h->losing)
+        log_warn("client reads too slowly, %s: %.*s from=%.*s%s%s channel=%.*s queued=%zu",
+                 drop ? "messages are dropped" : "closing", STR_ARG(uri_of(h)), STR_ARG(from),
+                 route->explicit_id ? " route=" : "", route->explicit_id ? route->id : "",
+                 STR_ARG(hold_channel(&h->hold)), ws_queued(client_of(h)));
+    h->losing = true;
+    if (drop)
+        return true;
+    owner_of(h)->ops->close(owner_of(h), WSFRAME_POLICY, STR(""), STATS_CLOSED_SLOW);
+    return false;
 }
 
 /* keep-alives and delayed messages */
@@ -140,7 +167,7 @@ static void
 start_keep_alive(struct wshold *h)
 {
     struct wshold_more *m = h->more;
-    loop_timer(h->proxy->loop, &m->keep_alive_timer, (uint64_t)m->keep_alive_s * 1000 - (uint64_t)random() % 1000);
+    loop_timer(proxy_of(h)->loop, &m->keep_alive_timer, (uint64_t)m->keep_alive_s * 1000 - (uint64_t)random() % 1000);
 }
 
 /* Something goes to the client. */
@@ -167,7 +194,7 @@ on_keep_alive(struct timer *t)
     if (h->amid || ws_queued(client_of(h)) > 0)
         return;
     send_later(h, &m->keep_alive);
-    stats_activity(h->proxy->stats, h->group, 1);
+    stats_activity(proxy_of(h)->stats, owner_of(h)->group, 1);
 }
 
 static void
@@ -184,7 +211,7 @@ flush_delayed(struct wshold *h)
     l = m->delayed;
     m->delayed = (struct later){.set = false};
     m->due = false;
-    loop_timer_stop(h->proxy->loop, &m->delayed_timer);
+    loop_timer_stop(proxy_of(h)->loop, &m->delayed_timer);
     send_later(h, &l);
     mem_free(l.content);
     touch(h);
@@ -211,7 +238,7 @@ set_keep_alive(struct wshold *h, struct wscontrol *c)
     struct wshold_more *m = need_more(h);
     mem_free(m->keep_alive.content);
     m->keep_alive = (struct later){.set = false};
-    loop_timer_stop(h->proxy->loop, &m->keep_alive_timer);
+    loop_timer_stop(proxy_of(h)->loop, &m->keep_alive_timer);
     if (!c->has_content)
         return;
     m->keep_alive = take_content(c);
@@ -228,17 +255,18 @@ send_delayed(struct wshold *h, struct wscontrol *c)
         return; /* one may wait, and nothing can be sent now */
     flush_delayed(h);
     m->delayed = take_content(c);
-    loop_timer(h->proxy->loop, &m->delayed_timer, (uint64_t)c->timeout * 1000);
+    loop_timer(proxy_of(h)->loop, &m->delayed_timer, (uint64_t)c->timeout * 1000);
 }
 
 /* published messages */
 
 /* What waits for the client is bounded; an empty queue takes a message of any size. */
 static bool
-is_too_slow(const struct wshold *h, size_t more)
+is_too_slow(struct wshold *h, size_t more)
 {
     size_t queued = ws_queued(client_of(h));
-    return queued > 0 && queued + more > (size_t)h->proxy->config->connection_queue_max;
+    h->losing = h->losing && queued > 0;
+    return queued > 0 && queued + more > (size_t)proxy_of(h)->config->connection_queue_max;
 }
 
 static struct ws_piece
@@ -265,7 +293,7 @@ flush(struct wshold *h, const struct ws_piece *pieces, unsigned n)
     if (n == 0)
         return;
     ws_send(client_of(h), pieces, n);
-    stats_add(h->proxy->stats, h->group, STATS_CLIENT_MESSAGES_SENT, n);
+    stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_CLIENT_MESSAGES_SENT, n);
 }
 
 /* false: the hold has been closed. */
@@ -279,12 +307,12 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
         const struct format *f = msgs[i]->format;
         if (f->action == ACTION_CLOSE) {
             flush(h, pieces, used);
-            h->ops->close(h->user, f->has_close_code ? f->close_code : WSFRAME_NORMAL, str_c(f->close_reason),
-                          STATS_CLOSED_DONE);
+            owner_of(h)->ops->close(owner_of(h), f->has_close_code ? f->close_code : WSFRAME_NORMAL,
+                                    str_c(f->close_reason), STATS_CLOSED_DONE);
             return false;
         }
         if (f->action == ACTION_REFRESH)
-            h->ops->refresh(h->user);
+            owner_of(h)->ops->refresh(owner_of(h));
         if (f->action != ACTION_SEND)
             continue;
         if (used == PIECES) {
@@ -292,8 +320,9 @@ send_messages(struct wshold *h, struct msg *const *msgs, unsigned n)
             used = 0;
         }
         if (used == 0 && is_too_slow(h, msgs[i]->framed.len)) {
-            cut_slow(h);
-            return false;
+            if (!miss(h))
+                return false;
+            continue;
         }
         pieces[used++] = piece_of(msgs[i], pack);
     }
@@ -307,10 +336,9 @@ static void
 keep_waiting(struct wshold *h, struct msg *const *msgs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        if (!backlog_add(&need_more(h)->waiting, msgs[i], (size_t)h->proxy->config->connection_queue_max)) {
-            cut_slow(h);
+        if (!backlog_add(&need_more(h)->waiting, msgs[i], (size_t)proxy_of(h)->config->connection_queue_max) &&
+            !miss(h))
             return;
-        }
 }
 
 static inline void
@@ -360,8 +388,8 @@ static void
 unfiltered(struct sub *sub, const char *why)
 {
     struct wshold *h = of_hold(sub->hold);
-    if (h->proxy->config->debug || h->hold.route->debug)
-        h->ops->close(h->user, WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
+    if (proxy_of(h)->config->debug || h->hold.route->debug)
+        owner_of(h)->ops->close(owner_of(h), WSFRAME_INTERNAL, str_c(why), STATS_CLOSED_ERROR);
 }
 
 /* filters that ask a server */
@@ -375,7 +403,7 @@ on_filtered(struct hold *hold, struct msg *m, enum filter_result result, struct 
     if (sub != NULL && result == FILTER_PASS)
         pass(h, &passed, 1);
     else if (sub != NULL)
-        stats_add(h->proxy->stats, h->group, STATS_DROPPED_FILTER, 1);
+        stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_DROPPED_FILTER, 1);
     if (sub != NULL && result == FILTER_FAIL)
         unfiltered(sub, e->text);
     if (passed != NULL)
@@ -405,7 +433,7 @@ deliver_asking(struct sub *sub, struct msg *const *msgs, unsigned n)
         if (!netfilter_busy(h->more->asking))
             on_turn(&h->hold, msgs[i], 1);
         else if (!netfilter_keep(h->more->asking, msgs[i], 1))
-            stats_add(h->proxy->stats, h->group, STATS_DROPPED_QUEUE, 1);
+            stats_add(proxy_of(h)->stats, owner_of(h)->group, STATS_DROPPED_QUEUE, 1);
     }
 }
 
@@ -413,7 +441,7 @@ static void
 put_uri(const struct hold *hold, struct buf *out)
 {
     const struct wshold *h = of_hold(hold);
-    h->ops->put_uri(h->user, out);
+    owner_of(h)->ops->put_uri(owner_of(h), out);
 }
 
 static void
@@ -427,7 +455,7 @@ update(struct hold *hold, enum hold_update how)
 {
     struct wshold *h = of_hold(hold);
     if (how == UPDATE_HIGH) /* the other is for HTTP holds */
-        h->ops->refresh(h->user);
+        owner_of(h)->ops->refresh(owner_of(h));
 }
 
 /* meta */
@@ -447,7 +475,7 @@ static const struct hold_ops asking_ops = {deliver_asking, update, get_meta, unf
 static bool
 is_implicit(const struct wshold *h, struct str name)
 {
-    const struct config_list *l = &h->target->subs;
+    const struct config_list *l = &target_of(h)->subs;
     for (unsigned i = 0; i < l->n; i++)
         if (str_eq(str_c(l->at[i]), name))
             return true;
@@ -458,7 +486,7 @@ static struct sub *
 subscribe(struct wshold *h, struct str name)
 {
     struct sub *sub = hold_find(&h->hold, name);
-    unsigned max = (unsigned)h->proxy->config->connection_subscription_max + h->target->subs.n;
+    unsigned max = (unsigned)proxy_of(h)->config->connection_subscription_max + target_of(h)->subs.n;
     const struct route *route = h->hold.route;
     if (sub != NULL)
         return sub;
@@ -467,13 +495,13 @@ subscribe(struct wshold *h, struct str name)
                route->explicit_id ? route->id : "");
         return NULL;
     }
-    log_info("subscribe %.*s channel=%.*s", (int)h->uri_len, h->uri, STR_ARG(name));
+    log_info("subscribe %.*s channel=%.*s", STR_ARG(uri_of(h)), STR_ARG(name));
     if (log_on(LOG_DEBUG)) {
         char text[STATS_ID_MAX];
-        struct str id = h->ops->id(h->user, text);
+        struct str id = stats_conn_id(proxy_of(h)->stats, owner_of(h)->live, text);
         log_debug("ws session %.*s subscribed to %.*s", STR_ARG(id), STR_ARG(name));
     }
-    return channels_subscribe(h->proxy->channels, &h->hold, name);
+    return channels_subscribe(proxy_of(h)->channels, &h->hold, name);
 }
 
 static void
@@ -499,7 +527,7 @@ begin_asking(struct wshold *h)
 {
     static const struct netfilter_ops ops = {put_uri, put_meta, NULL, on_filtered, on_turn};
     if (need_more(h)->asking == NULL)
-        h->more->asking = netfilter_new(h->proxy, &h->hold, &ops);
+        h->more->asking = netfilter_new(proxy_of(h), &h->hold, &ops);
     h->hold.ops = &asking_ops;
     h->hold.filters_itself = true;
 }
@@ -525,10 +553,11 @@ control_subscribe(struct wshold *h, const struct wscontrol *c)
     struct buf name, text = BUF_INIT(1024);
     struct sub *sub;
     if (json_array_size(c->filters) > FILTERS_MAX) {
-        if (h->proxy->config->debug || h->hold.route->debug)
+        if (proxy_of(h)->config->debug || h->hold.route->debug)
             buf_addf(&text, "too many filters for channel '%.*s'", (int)(c->channel.len < 200 ? c->channel.len : 200),
                      c->channel.ptr);
-        h->ops->close(h->user, WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""), STATS_CLOSED_ORIGIN);
+        owner_of(h)->ops->close(owner_of(h), WSFRAME_INTERNAL, text.ptr != NULL ? buf_str(&text) : STR(""),
+                                STATS_CLOSED_ORIGIN);
         buf_clear(&text);
         return;
     }
@@ -570,7 +599,7 @@ wshold_control(struct wshold *h, struct str text)
         control_unsubscribe(h, &c);
         break;
     case WSCONTROL_DETACH:
-        h->ops->detach(h->user);
+        owner_of(h)->ops->detach(owner_of(h));
         break;
     case WSCONTROL_SESSION:
         break; /* there are no sessions yet */
@@ -593,19 +622,14 @@ wshold_control(struct wshold *h, struct str text)
 /* beginning */
 
 struct wshold *
-wshold_new(struct proxy *p, const struct wshold_begin *b)
+wshold_new(struct ws *client, struct route *route, const struct target *target)
 {
+    const struct wshold_owner *o = client->user;
     struct wshold *h = slab_alloc(sizeof *h);
-    h->proxy = p;
-    h->ops = b->ops;
-    h->user = b->user;
-    h->group = (uint16_t)b->group;
-    h->target = b->target;
-    h->uri = b->uri.ptr;
-    h->uri_len = (uint32_t)b->uri.len;
-    stats_held(p->stats, b->group, STATS_WS_MESSAGE, 1);
-    hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(b->route), b->client);
-    for (unsigned i = 0; i < b->target->subs.n; i++)
-        subscribe(h, str_c(b->target->subs.at[i]));
+    h->target = (uint16_t)(target - route->targets);
+    stats_held(o->proxy->stats, o->group, STATS_WS_MESSAGE, 1);
+    hold_init(&h->hold, &hold_ops, FORMAT_WS_MESSAGE, route_ref(route), client);
+    for (unsigned i = 0; i < target->subs.n; i++)
+        subscribe(h, str_c(target->subs.at[i]));
     return h;
 }

@@ -14,30 +14,30 @@
 #include "ws/ws.h"
 
 struct wshold;
+struct wshold_owner;
 
 /* What the owner is asked for; the first three may end the hold. */
 struct wshold_ops {
     /* The client's connection, and the origin's; WHY is one of STATS_CLOSED_. */
-    void (*close)(void *user, int code, struct str reason, enum stats_counter why);
-    void (*detach)(void *user);  /* the origin's alone */
-    void (*refresh)(void *user); /* ask the origin for news, where that can be done */
-    /* The connection's id, for the log. */
-    struct str (*id)(void *user, char text[STATS_ID_MAX]);
-    /* Append the URI that the client asked for. */
-    void (*put_uri)(const void *user, struct buf *out);
+    void (*close)(struct wshold_owner *o, int code, struct str reason, enum stats_counter why);
+    void (*detach)(struct wshold_owner *o);          /* the origin's alone */
+    void (*refresh)(struct wshold_owner *o);         /* ask the origin for news, where that can be done */
+    struct str (*uri)(const struct wshold_owner *o); /* for the log */
+    /* Append the URI that the client asked for, for filters. */
+    void (*put_uri)(const struct wshold_owner *o, struct buf *out);
 };
 
-struct wshold_begin {
-    struct ws *client;           /* borrowed */
-    struct route *route;         /* a reference is taken */
-    const struct target *target; /* its implicit channels; in the route's snapshot */
-    struct str uri;              /* for the log; borrowed */
-    unsigned group;              /* of stats */
+/* The beginning of what has a hold, and joined to its client. */
+struct wshold_owner {
+    struct proxy *proxy; /* borrowed */
     const struct wshold_ops *ops;
-    void *user;
+    uint32_t live; /* of stats, like the next */
+    uint16_t group;
 };
 
-struct wshold *wshold_new(struct proxy *p, const struct wshold_begin *b);
+/* CLIENT is borrowed, and its user the owner; a reference to ROUTE is taken. TARGET, one of the route's, has the
+ * implicit channels. */
+struct wshold *wshold_new(struct ws *client, struct route *route, const struct target *target);
 /* Leave all channels; memory goes after the turn. The client is not touched. */
 void wshold_close(struct wshold *h);
 /* NAME gets the route's prefix. */

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/uuid.h"
 #include "grip/wscontrol.h"
 #include "origin/wsclient.h"
 #include "origin/wsoverhttp.h"
@@ -266,43 +265,25 @@ group_of(const struct route *route)
     return route->explicit_id && route->slot <= UINT16_MAX ? route->slot : 0;
 }
 
-/* A WebSocket has begun. */
-static void
-count(struct wsopen *o, struct wsproxy_begin *b)
-{
-    struct proxy *p = o->proxy;
-    char id[UUID_SIZE], peer[ADDRESS_TEXT_MAX];
-    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX);
-    struct stats_conn c = {.who = b->origin, .id = ws_id(b->origin), .secure = o->x->secure};
-    b->group = group_of(o->route);
-    if (p->stats == NULL)
-        return;
-    if (c.id.len == 0) {
-        uuid_make(id);
-        c.id = str_of(id, UUID_SIZE - 1);
-        c.made = true;
-    }
-    c.slot = b->group;
-    c.route = b->group > 0 ? o->route->id : NULL;
-    rewrite_client_address(p, &o->req, &address);
-    c.address = address.len > 0 ? buf_str(&address) : xchg_peer(o->x, peer);
-    b->live = stats_conn_start(p->stats, &c);
-    buf_clear(&address);
-}
-
 /* Both sides are there. */
 static void
 join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 {
-    struct buf prefix = BUF_INIT(65536), uri = BUF_INIT(1 << 20), asked = BUF_INIT(1 << 20), *pending;
+    struct buf prefix = BUF_INIT(UINT16_MAX), uri = BUF_INIT(1 << 20), asked = BUF_INIT(1 << 20);
+    struct buf address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
     const struct wsopen_session_ops *session = o->sockjs.ops;
     struct ws *conn = NULL;
-    struct wsproxy_begin b = {.origin = origin, .route = o->route, .target = target_of(o)};
+    struct wsproxy_begin b = {.origin = origin,
+                              .route = o->route,
+                              .target = target_of(o),
+                              .group = group_of(o->route),
+                              .secure = o->x->secure};
     bool test = b.target->kind == TARGET_TEST, ours = !o->route->no_grip && !o->req.trusted;
     struct str element = STR("");
     bool grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
     log_result(o, REQLOG_DONE, 101);
-    count(o, &b);
+    rewrite_client_address(o->proxy, &o->req, &address);
+    b.address = buf_str(&address);
     put_origin_uri(o, &uri);
     clientreq_put_uri(&o->req, &asked);
     b.uri = buf_str(&uri);
@@ -328,6 +309,7 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
     finish(o);
     buf_clear(&prefix);
     buf_clear(&uri);
+    buf_clear(&address);
     buf_clear(&asked);
 }
 
@@ -531,12 +513,6 @@ ask(struct wsopen *o)
     o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &wsclient_ops, o);
 }
 
-static struct header
-sign(void *arg, const struct route *route)
-{
-    return rewrite_signature(arg, route);
-}
-
 static void
 ask_over_http(struct wsopen *o)
 {
@@ -545,10 +521,10 @@ ask_over_http(struct wsopen *o)
                                    .headers = &o->headers,
                                    .route = o->route,
                                    .group = group_of(o->route)};
-    if (!o->req.trusted) { /* a signature that we made is made anew each time */
+    if (!o->req.trusted && !o->route->no_grip) { /* what rewrite_sign() has made is made anew each time */
         headers_remove(&o->headers, STR("Grip-Sig"));
-        spec.sign = sign;
-        spec.sign_arg = o->proxy;
+        headers_remove(&o->headers, STR("Grip-Feature"));
+        spec.sign = true;
     }
     if (!o->route->no_grip)
         headers_view(&o->headers, STR("Sec-WebSocket-Extensions"), STR("grip"));

@@ -12,16 +12,64 @@ enum { QUEUE_MAX = 65536 }; /* bytes that wait for one side before the other wai
 static inline void
 count(struct wsproxy *w, enum stats_counter what, uint64_t n)
 {
-    stats_add(w->proxy->stats, w->group, what, n);
+    stats_add(w->owner.proxy->stats, w->owner.group, what, n);
+}
+
+/* what comes behind it */
+
+/* What the log line at its end says, and for filters the URI as asked for. */
+struct wsend {
+    uint64_t began;     /* ms of the monotonic clock */
+    uint32_t asked_len; /* 0: as the origin has it */
+    uint16_t closed;    /* the code of the first close frame, 0 before */
+    uint8_t target_len; /* 0: the end is not logged */
+    bool over_http;
+};
+
+/* NULL: none of that is needed. */
+static struct wsend *
+end_of(const struct wsproxy *w)
+{
+    return w->has_end ? (struct wsend *)(uintptr_t)(w + 1) : NULL;
+}
+
+/* Without a struct wsend it begins in what would be padding. */
+static char *
+text_of(struct wsproxy *w)
+{
+    return w->has_end ? (char *)(end_of(w) + 1) : w->text;
+}
+
+static struct str
+prefix_of(struct wsproxy *w)
+{
+    return str_of(text_of(w), w->prefix_len);
+}
+
+static struct str
+uri_of(struct wsproxy *w)
+{
+    return str_of(text_of(w) + w->prefix_len, w->uri_len);
+}
+
+/* As the client has asked for it. */
+static struct str
+asked_of(struct wsproxy *w)
+{
+    const struct wsend *end = end_of(w);
+    struct str uri = uri_of(w);
+    return end != NULL && end->asked_len > 0 ? str_of(uri.ptr + uri.len, end->asked_len) : uri;
+}
+
+static size_t
+size_of(struct wsproxy *w)
+{
+    const struct wsend *end = end_of(w);
+    size_t size = (size_t)(text_of(w) - (char *)w) + w->prefix_len + w->uri_len;
+    return end != NULL ? size + end->asked_len + end->target_len : size;
 }
 
 /* ending */
-
-static size_t
-size_of(const struct wsproxy *w)
-{
-    return sizeof *w + w->uri_len + w->asked_len + w->target_len;
-}
 
 static void
 wsproxy_free(void *ptr)
@@ -36,29 +84,31 @@ wsproxy_free(void *ptr)
 static void
 note_close(struct wsproxy *w, int code)
 {
-    if (w->closed == 0)
-        w->closed = (uint16_t)code;
+    struct wsend *end = end_of(w);
+    if (end != NULL && end->closed == 0)
+        end->closed = (uint16_t)code;
 }
 
 static void
-log_end(const struct wsproxy *w)
+log_end(struct wsproxy *w)
 {
-    struct reqlog_end end = {.uri = str_of(w->text, w->uri_len),
-                             .target = str_of(w->text + w->uri_len + w->asked_len, w->target_len),
-                             .over_http = w->over_http,
-                             .code = w->closed != 0 ? w->closed : WSFRAME_ABNORMAL,
-                             .began = w->began};
-    if (w->asked_len > 0)
-        end.uri = str_of(w->text + w->uri_len, w->asked_len);
-    if (w->target_len > 0)
-        reqlog_end(w->proxy, &end);
+    const struct wsend *end = end_of(w);
+    struct reqlog_end e;
+    if (end == NULL || end->target_len == 0)
+        return;
+    e = (struct reqlog_end){.uri = asked_of(w),
+                            .target = str_of(uri_of(w).ptr + w->uri_len + end->asked_len, end->target_len),
+                            .over_http = end->over_http,
+                            .code = end->closed != 0 ? end->closed : WSFRAME_ABNORMAL,
+                            .began = end->began};
+    reqlog_end(w->owner.proxy, &e);
 }
 
 static void
 log_session(const struct wsproxy *w, const char *what)
 {
     char text[STATS_ID_MAX];
-    struct str id = log_on(LOG_DEBUG) ? stats_conn_id(w->proxy->stats, w->live, text) : STR("");
+    struct str id = log_on(LOG_DEBUG) ? stats_conn_id(w->owner.proxy->stats, w->owner.live, text) : STR("");
     log_debug("%s ws session: %.*s", what, STR_ARG(id));
 }
 
@@ -75,19 +125,20 @@ leave(struct ws **side, int code, struct str reason)
 static void
 finish(struct wsproxy *w, int client_code, int origin_code, struct str reason, enum stats_counter why)
 {
-    if (!list_in(&w->in_proxy))
+    if (w->over)
         return;
-    list_remove(&w->proxy->websockets, &w->in_proxy);
+    w->over = true;
+    table_remove(&w->owner.proxy->websockets, &w->in_proxy);
     log_end(w);
     if (w->hold != NULL) {
         log_session(w, "removed");
         wshold_close(w->hold);
     }
-    stats_conn_end(w->proxy->stats, w->group, &w->live, why);
+    stats_conn_end(w->owner.proxy->stats, w->owner.group, &w->owner.live, why);
     w->hold = NULL;
     leave(&w->client, client_code, reason);
     leave(&w->origin, origin_code, STR(""));
-    loop_reap(w->proxy->loop, w, wsproxy_free);
+    loop_reap(w->owner.proxy->loop, w, wsproxy_free);
 }
 
 void
@@ -182,7 +233,7 @@ static void
 on_client_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("client of %.*s: %s", (int)w->uri_len, w->text, why);
+    log_debug("client of %.*s: %s", STR_ARG(uri_of(w)), why);
     w->client = NULL;
     finish(w, 0, WSFRAME_GOING_AWAY, STR(""), STATS_CLOSED_CLIENT);
 }
@@ -211,16 +262,22 @@ on_origin_message(struct ws *ws, const struct ws_piece *p)
     struct wsproxy *w = ws->user;
     struct ws_piece out;
     enum wssort_result r;
-    if (w->sort == NULL) {
+    if (!w->grip) {
         to_client(w, p);
         return;
     }
+    if (w->sort == NULL)
+        w->sort = wssort_new(prefix_of(w));
     r = wssort_next(w->sort, p, &out);
     if (r == WSSORT_CONTENT)
         to_client(w, &out);
     else if (r == WSSORT_CONTROL)
         wshold_control(w->hold, out.payload);
     wssort_done(w->sort, p);
+    if (p->last) {
+        wssort_free(w->sort);
+        w->sort = NULL;
+    }
 }
 
 static void
@@ -259,7 +316,7 @@ static void
 on_origin_gone(struct ws *ws, const char *why)
 {
     struct wsproxy *w = ws->user;
-    log_debug("origin of %.*s: %s", (int)w->uri_len, w->text, why);
+    log_debug("origin of %.*s: %s", STR_ARG(uri_of(w)), why);
     w->origin = NULL;
     finish(w, WSFRAME_INTERNAL, 0, STR(""), STATS_CLOSED_ORIGIN);
 }
@@ -269,43 +326,47 @@ static const struct ws_user_ops origin_ops = {on_origin_message, on_origin_contr
 
 /* what the hold asks for */
 
-static void
-on_hold_close(void *user, int code, struct str reason, enum stats_counter why)
+static struct wsproxy *
+of_owner(const struct wshold_owner *o)
 {
-    note_close(user, code);
-    finish(user, code, WSFRAME_NO_CODE, reason, why);
+    return container_of((struct wshold_owner *)(uintptr_t)o, struct wsproxy, owner);
 }
 
 static void
-on_hold_detach(void *user)
+on_hold_close(struct wshold_owner *o, int code, struct str reason, enum stats_counter why)
 {
-    struct wsproxy *w = user;
+    note_close(of_owner(o), code);
+    finish(of_owner(o), code, WSFRAME_NO_CODE, reason, why);
+}
+
+static void
+on_hold_detach(struct wshold_owner *o)
+{
+    struct wsproxy *w = of_owner(o);
     leave(&w->origin, WSFRAME_NO_CODE, STR(""));
     if (w->client != NULL)
         ws_pause(w->client, false); /* it is read, to no end */
 }
 
 static void
-on_hold_refresh(void *user)
+on_hold_refresh(struct wshold_owner *o)
 {
-    struct wsproxy *w = user;
+    struct wsproxy *w = of_owner(o);
     if (w->origin != NULL)
         ws_refresh(w->origin);
 }
 
 static struct str
-id_of(void *user, char text[STATS_ID_MAX])
+on_hold_uri(const struct wshold_owner *o)
 {
-    const struct wsproxy *w = user;
-    return stats_conn_id(w->proxy->stats, w->live, text);
+    return uri_of(of_owner(o));
 }
 
 /* As a URI of the web. */
 static void
-put_uri(const void *user, struct buf *out)
+put_uri(const struct wshold_owner *o, struct buf *out)
 {
-    const struct wsproxy *w = user;
-    struct str uri = w->asked_len > 0 ? str_of(w->text + w->uri_len, w->asked_len) : str_of(w->text, w->uri_len);
+    struct str uri = asked_of(of_owner(o));
     if (str_istarts(uri, STR("ws"))) {
         buf_adds(out, STR("http"));
         uri = str_from(uri, 2);
@@ -313,41 +374,96 @@ put_uri(const void *user, struct buf *out)
     buf_adds(out, uri);
 }
 
-static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, id_of, put_uri};
+static const struct wshold_ops wshold_ops = {on_hold_close, on_hold_detach, on_hold_refresh, on_hold_uri, put_uri};
+
+/* by its id */
+
+/* The id is random: some bits of it are as good as a hash. */
+static uint32_t
+hash_of(const unsigned char id[UUID_BYTES])
+{
+    uint32_t hash;
+    memcpy(&hash, id, sizeof hash);
+    return hash;
+}
+
+uint32_t
+wsproxy_hash(const struct table_node *node)
+{
+    return hash_of(container_of((struct table_node *)(uintptr_t)node, struct wsproxy, in_proxy)->id);
+}
+
+struct wsproxy *
+wsproxy_find(const struct proxy *p, struct str id)
+{
+    unsigned char bytes[UUID_BYTES];
+    if (uuid_parse(id, bytes) != 0)
+        return NULL;
+    for (struct table_node *n = table_bucket(&p->websockets, hash_of(bytes)); n != NULL; n = n->next) {
+        struct wsproxy *w = container_of(n, struct wsproxy, in_proxy);
+        if (memcmp(w->id, bytes, sizeof bytes) == 0)
+            return w;
+    }
+    return NULL;
+}
 
 /* beginning */
 
 static void
+count_begin(struct wsproxy *w, const struct wsproxy_begin *b)
+{
+    struct stats_conn c = {.who = w,
+                           .ws = true,
+                           .address = b->address,
+                           .route = b->group > 0 ? b->route->id : NULL,
+                           .slot = b->group,
+                           .secure = b->secure};
+    w->owner.live = stats_conn_start(w->owner.proxy->stats, &c);
+}
+
+static void
 begin_hold(struct wsproxy *w, const struct wsproxy_begin *b)
 {
-    struct wshold_begin hb = {.client = b->client,
-                              .route = b->route,
-                              .target = b->target,
-                              .uri = str_of(w->text, w->uri_len),
-                              .ops = &wshold_ops,
-                              .group = w->group,
-                              .user = w};
     log_session(w, "added");
-    w->hold = wshold_new(w->proxy, &hb);
+    w->hold = wshold_new(b->client, b->route, b->target);
     for (unsigned i = 0; b->channels != NULL && i < b->channels->n; i++)
         if (str_ieq(b->channels->at[i].name, STR("Grip-Channel")))
             wshold_subscribe(w->hold, b->channels->at[i].value);
 }
 
+static size_t
+put(char *to, struct str text)
+{
+    if (text.len > 0)
+        memcpy(to, text.ptr, text.len);
+    return text.len;
+}
+
 static struct wsproxy *
 wsproxy_alloc(const struct wsproxy_begin *b)
 {
-    struct wsproxy like = {.uri_len = (uint32_t)b->uri.len}, *w;
-    struct str target = str_sub(str_c(b->target->text), 0, UINT8_MAX);
-    if (log_on(LOG_INFO))
-        like.target_len = (uint8_t)target.len;
-    if ((like.target_len > 0 || b->prefix.ptr != NULL) && !str_eq(b->asked, b->uri)) /* for the log, or filters */
-        like.asked_len = (uint32_t)b->asked.len;
-    w = slab_alloc(size_of(&like));
-    *w = like;
-    memcpy(w->text, b->uri.ptr, b->uri.len);
-    memcpy(w->text + w->uri_len, b->asked.ptr, w->asked_len);
-    memcpy(w->text + w->uri_len + w->asked_len, target.ptr, w->target_len);
+    bool logged = log_on(LOG_INFO), grip = b->prefix.ptr != NULL;
+    struct str asked = (logged || grip) && !str_eq(b->asked, b->uri) ? b->asked : STR("");
+    struct str target = logged ? str_sub(str_c(b->target->text), 0, UINT8_MAX) : STR("");
+    size_t text = b->prefix.len + b->uri.len + asked.len + target.len;
+    bool has_end = asked.len + target.len > 0;
+    struct wsproxy *w =
+        slab_alloc(has_end ? sizeof *w + sizeof(struct wsend) + text : offsetof(struct wsproxy, text) + text);
+    char *to;
+    w->has_end = has_end;
+    w->grip = grip;
+    w->prefix_len = (uint16_t)b->prefix.len;
+    w->uri_len = (uint32_t)b->uri.len;
+    if (has_end)
+        *end_of(w) = (struct wsend){.began = clock_now(),
+                                    .asked_len = (uint32_t)asked.len,
+                                    .target_len = (uint8_t)target.len,
+                                    .over_http = b->over_http};
+    to = text_of(w);
+    to += put(to, b->prefix);
+    to += put(to, b->uri);
+    to += put(to, asked);
+    put(to, target);
     return w;
 }
 
@@ -355,19 +471,18 @@ void
 wsproxy_new(struct proxy *p, const struct wsproxy_begin *b)
 {
     struct wsproxy *w = wsproxy_alloc(b);
-    w->proxy = p;
-    w->began = clock_now();
-    w->over_http = b->over_http;
+    w->owner = (struct wshold_owner){.proxy = p, .ops = &wshold_ops, .group = (uint16_t)b->group};
     w->client = b->client;
     w->origin = b->origin;
-    w->live = b->live;
-    w->group = (uint16_t)b->group;
-    list_push_back(&p->websockets, &w->in_proxy);
+    if (ws_id(b->origin) != NULL)
+        memcpy(w->id, ws_id(b->origin), sizeof w->id);
+    else
+        uuid_make(w->id);
+    table_add(&p->websockets, &w->in_proxy);
     ws_join(w->client, &client_ops, w);
     ws_join(w->origin, &origin_ops, w);
-    if (b->prefix.ptr != NULL)
-        w->sort = wssort_new(b->prefix);
-    if (w->sort != NULL || b->channels != NULL || b->target->subs.n > 0)
+    count_begin(w, b);
+    if (w->grip || b->channels != NULL || b->target->subs.n > 0)
         begin_hold(w, b);
     route_unref(b->route); /* the hold has its own */
 }

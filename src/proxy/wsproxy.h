@@ -9,28 +9,26 @@
 #ifndef PROXY_WSPROXY_H
 #define PROXY_WSPROXY_H
 
-#include "proxy/context.h"
-#include "ws/ws.h"
+#include "proxy/wshold.h"
 
-struct wshold;
 struct wssort;
 
 struct wsproxy {
-    struct proxy *proxy;       /* borrowed */
-    struct ws *client;         /* joined; NULL when over */
-    struct ws *origin;         /* joined; NULL once it is parted */
-    struct wshold *hold;       /* owned; NULL: nothing is published to the client */
-    struct wssort *sort;       /* owned; NULL: not in GRIP mode */
-    struct list_node in_proxy; /* proxy->websockets */
-    uint32_t live;             /* of stats */
-    uint16_t group;            /* of stats */
-    bool amid;                 /* a message of the client has come in part */
-    uint8_t target_len;        /* 0: the end is not logged */
-    uint32_t uri_len, asked_len;
-    uint64_t began;  /* ms of the monotonic clock */
-    uint16_t closed; /* the code of the first close frame, 0 before */
-    bool over_http;
-    /* The URI as sent to the origin, the one that was asked for (none: it is the same), for the log the target. */
+    struct wshold_owner owner;    /* of its hold, if it has one */
+    struct ws *client;            /* joined; NULL when over */
+    struct ws *origin;            /* joined; NULL once it is parted */
+    struct wshold *hold;          /* owned; NULL: nothing is published to the client */
+    struct wssort *sort;          /* owned; while a message of the origin has come in part, in GRIP mode */
+    struct table_node in_proxy;   /* proxy->websockets, by the id */
+    unsigned char id[UUID_BYTES]; /* the connection's */
+    uint32_t uri_len;
+    uint16_t prefix_len;
+    bool grip : 1; /* GRIP mode */
+    bool amid : 1; /* a message of the client has come in part */
+    bool over : 1;
+    bool has_end : 1;
+    /* The prefix of content messages; the URI as sent to the origin, for the log. Before them what its end needs, see
+     * wsproxy.c, where there is any of that, and behind: the URI as asked for, where it is another, and the target. */
     char text[];
 };
 
@@ -42,11 +40,16 @@ struct wsproxy_begin {
     const struct headers *channels; /* whose Grip-Channel values are subscribed to at once; or NULL */
     struct str uri, asked;          /* as the origin has it, and the client */
     bool over_http;
-    unsigned group; /* of stats, like the next */
-    uint32_t live;
+    unsigned group;     /* of stats, like the rest */
+    bool secure;        /* the client's connection has TLS */
+    struct str address; /* of the client, where that is not its peer's; ptr NULL: it is */
 };
 
 void wsproxy_new(struct proxy *p, const struct wsproxy_begin *b);
+/* For proxy->websockets. */
+uint32_t wsproxy_hash(const struct table_node *node);
+/* The WebSocket with the connection id ID, or NULL. */
+struct wsproxy *wsproxy_find(const struct proxy *p, struct str id);
 /* We stop: close both sides. */
 void wsproxy_shutdown(struct wsproxy *w);
 

@@ -109,7 +109,7 @@ channels_find(struct channels *t, struct str name)
 size_t
 channels_count(const struct channels *t)
 {
-    return t->map.n;
+    return map_count(&t->map);
 }
 
 bool

@@ -79,7 +79,7 @@ lastids_seen(struct lastids *l, struct str channel, struct str id)
     struct seen *s;
     while (!list_empty(&l->by_age)) {
         s = container_of(list_first(&l->by_age), struct seen, by_age);
-        if (s->until > now && l->map.n < LASTIDS_MAX)
+        if (s->until > now && map_count(&l->map) < LASTIDS_MAX)
             break;
         forget(l, s);
     }
@@ -100,5 +100,5 @@ lastids_seen(struct lastids *l, struct str channel, struct str id)
 size_t
 lastids_count(const struct lastids *l)
 {
-    return l->map.n;
+    return map_count(&l->map);
 }

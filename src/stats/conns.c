@@ -4,17 +4,18 @@
 
 /* A connection is stood for by the second of the minute in which it began, from 1 on, and its number in the table, 0
  * where it is in none:  phase << 26 | number. */
-enum { NUMBER = LIVE_MAX - 1, PHASE_SHIFT = 26, NUMBER_DIGITS = 7 /* hexadecimal ones */ };
+enum { NUMBER = LIVE_MAX - 1, PHASE_SHIFT = 26 };
 
 enum {
     SECURE = 1,
-    MORE = 2 /* who is a struct more */
+    MORE = 2, /* who is a struct more */
+    WS = 4
 };
 
 /* What few connections have. */
 struct more {
     const void *who;
-    struct str id, address; /* ptr NULL: as usual; in MEMORY */
+    struct str address; /* in MEMORY */
     char memory[];
 };
 
@@ -25,29 +26,28 @@ more_of(const struct live_entry *e)
 }
 
 static struct more *
-more_new(const struct stats_conn *c, uint32_t number)
+more_new(const struct stats_conn *c)
 {
-    struct more *m = mem_zalloc(sizeof *m + c->id.len + c->address.len);
+    struct more *m = mem_alloc(sizeof *m + c->address.len);
     m->who = c->who;
-    if (c->id.len > 0)
-        m->id = str_of(memcpy(m->memory, c->id.ptr, c->id.len), c->id.len);
-    for (size_t i = 0; c->made && i < NUMBER_DIGITS && i < c->id.len; i++)
-        m->memory[c->id.len - 1 - i] = "0123456789abcdef"[number >> 4 * i & 15];
-    if (c->address.ptr != NULL)
-        m->address = str_of(memcpy(m->memory + c->id.len, c->address.ptr, c->address.len), c->address.len);
+    m->address = str_of(memcpy(m->memory, c->address.ptr, c->address.len), c->address.len);
     return m;
+}
+
+static const void *
+who_of(const struct live_entry *e)
+{
+    return e->flags & MORE ? more_of(e)->who : e->who;
 }
 
 /* The serial number makes it unique, the other is where it is found. */
 static struct str
-id_of(const struct live_entry *e, uint32_t number, char text[STATS_ID_MAX])
+id_of(const struct stats_parts *p, uint32_t number, const struct live_entry *e, char text[STATS_ID_MAX])
 {
-    const struct more *m = more_of(e);
     int n;
-    if (m != NULL && m->id.len > 0)
-        n = snprintf(text, STATS_ID_MAX, "%.*s", STR_ARG(m->id));
-    else
-        n = snprintf(text, STATS_ID_MAX, "connmgr:0-%u-%u", e->value, number);
+    if (e->flags & WS)
+        return p->ops->ws_id(who_of(e), text);
+    n = snprintf(text, STATS_ID_MAX, "connmgr:0-%u-%u", e->value, number);
     return str_of(text, n < STATS_ID_MAX ? (size_t)n : STATS_ID_MAX - 1);
 }
 
@@ -57,7 +57,7 @@ begin(struct stats_parts *p, uint32_t number, const struct live_entry *e)
     const struct stats_group *g = stats_group(p->stats, e->slot);
     char id[STATS_ID_MAX];
     json_t *fields = emit_begin(p->emit);
-    emit_add_text(p->emit, fields, "id", id_of(e, number, id));
+    emit_add_text(p->emit, fields, "id", id_of(p, number, e, id));
     if (g->id != NULL)
         emit_add_text(p->emit, fields, "route", str_c(g->id));
     return fields;
@@ -68,14 +68,15 @@ send_up(void *arg, uint32_t number, struct live_entry *e)
 {
     struct stats_parts *p = arg;
     const struct more *m = more_of(e);
+    struct str (*peer)(const void *who, char text[ADDRESS_TEXT_MAX]) = e->flags & WS ? p->ops->ws_peer : p->ops->peer;
     char text[ADDRESS_TEXT_MAX];
     struct str address;
     json_t *fields;
     if (!emit_wanted(p->emit, EMIT_CONN))
         return;
     fields = begin(p, number, e);
-    emit_add_text(p->emit, fields, "type", m != NULL && m->id.len > 0 ? STR("ws") : STR("http"));
-    address = m != NULL && m->address.ptr != NULL ? m->address : p->ops->peer(m != NULL ? m->who : e->who, text);
+    emit_add_text(p->emit, fields, "type", e->flags & WS ? STR("ws") : STR("http"));
+    address = m != NULL ? m->address : peer(e->who, text);
     if (address.len > 0)
         emit_add_text(p->emit, fields, "peer-address", address);
     if (e->flags & SECURE)
@@ -99,7 +100,7 @@ send_down(struct stats_parts *p, uint32_t number, const struct live_entry *e)
 static uint32_t
 enter(struct stats_parts *p, const struct stats_conn *c)
 {
-    bool more = c->id.len > 0 || c->address.ptr != NULL;
+    bool more = c->address.ptr != NULL;
     struct live_entry *e;
     uint32_t number;
     if (p->emit == NULL || !p->settings.send_conns)
@@ -109,10 +110,10 @@ enter(struct stats_parts *p, const struct stats_conn *c)
         return 0;
     e = live_at(&p->conns, number);
     if (more)
-        e->who = more_new(c, number);
+        e->who = more_new(c);
     e->value = ++p->serial;
     e->slot = (uint16_t)c->slot;
-    e->flags = (uint16_t)((c->secure ? SECURE : 0) | (more ? MORE : 0));
+    e->flags = (uint16_t)((c->secure ? SECURE : 0) | (more ? MORE : 0) | (c->ws ? WS : 0));
     send_up(p, number, e);
     return number;
 }
@@ -180,33 +181,21 @@ struct str
 stats_conn_id(const struct stats *s, uint32_t conn, char text[STATS_ID_MAX])
 {
     const struct live_entry *e = s != NULL ? live_at(&s->parts->conns, conn & NUMBER) : NULL;
-    return e != NULL ? id_of(e, conn & NUMBER, text) : STR("");
-}
-
-/* The number is the last part of an id of ours, or the end of one that was made for a WebSocket. */
-uint32_t
-stats_conn_find(const struct stats *s, struct str id)
-{
-    const struct live_entry *e;
-    char text[STATS_ID_MAX];
-    uint64_t number = 0;
-    size_t at = id.len;
-    if (str_starts(id, STR("connmgr:"))) {
-        while (id.ptr[at - 1] != '-' && id.ptr[at - 1] != ':')
-            at--;
-        if (str_u64(str_from(id, at), &number) != 0)
-            return 0;
-    } else if (id.len < NUMBER_DIGITS || str_hex(str_from(id, id.len - NUMBER_DIGITS), &number) != 0) {
-        return 0;
-    }
-    e = s != NULL && number <= NUMBER ? live_at(&s->parts->conns, (uint32_t)number) : NULL;
-    return e != NULL && str_eq(id_of(e, (uint32_t)number, text), id) ? (uint32_t)number : 0;
+    return e != NULL ? id_of(s->parts, conn & NUMBER, e, text) : STR("");
 }
 
 bool
-stats_conn_is(uint32_t conn, uint32_t found)
+stats_conn_exists(const struct stats *s, struct str id)
 {
-    return (conn & NUMBER) == found;
+    const struct live_entry *e;
+    struct str rest = id, part;
+    char text[STATS_ID_MAX];
+    uint64_t number = 0;
+    while (str_split(&rest, '-', &part)) /* the last part is the number */
+        if (rest.ptr == NULL && str_u64(part, &number) != 0)
+            return false;
+    e = s != NULL && number <= NUMBER ? live_at(&s->parts->conns, (uint32_t)number) : NULL;
+    return e != NULL && !(e->flags & WS) && str_eq(id_of(s->parts, (uint32_t)number, e, text), id);
 }
 
 void

@@ -20,18 +20,49 @@ wsconn_need_more(struct wsconn *c)
     return c->more;
 }
 
-void
-wsconn_drop_more(struct wsconn *c)
+/* Give back all that is in it. */
+static void
+empty_more(struct wsconn *c)
 {
     struct wsconn_more *m = c->more;
-    if (m == NULL)
-        return;
-    c->more = NULL;
     loop_cancel(c->set->loop, &m->task);
     buf_clear(&m->pending);
     if (m->deflater != NULL)
         wsdeflater_free(m->deflater);
+    if (m->reading)
+        wsframe_clear(&m->reader);
+    m->deflater = NULL;
+    m->reading = false;
+}
+
+static void
+drop_more(struct wsconn *c)
+{
+    struct wsconn_more *m = c->more;
+    if (m == NULL)
+        return;
+    empty_more(c);
+    if (list_in(&m->apart))
+        list_remove(&c->set->apart, &m->apart);
+    c->more = NULL;
     mem_free(m);
+}
+
+void
+wsconn_settle_more(struct wsconn *c)
+{
+    const struct wsconn_more *m = c->more;
+    if (m != NULL && !m->reading && m->deflater == NULL && m->pending.len == 0 && !list_in(&m->task.node) &&
+        !list_in(&m->apart))
+        drop_more(c);
+}
+
+void
+wsconn_set_apart(struct wsconn *c)
+{
+    struct wsconn_more *m = wsconn_need_more(c);
+    if (!list_in(&m->apart))
+        list_push_back(&c->set->apart, &m->apart);
 }
 
 /* ending */
@@ -40,7 +71,6 @@ static void
 wsconn_free(void *ptr)
 {
     struct wsconn *c = ptr;
-    wsframe_clear(&c->in);
     slab_free(c, sizeof *c);
 }
 
@@ -52,9 +82,9 @@ wsconn_end(struct wsconn *c)
         return;
     c->state = WSCONN_CLOSED;
     conn_close(&c->conn);
-    wsconn_drop_more(c);
+    drop_more(c);
     loop_timer_stop(s->loop, &c->timer);
-    list_remove(&s->all, &c->in_set);
+    s->n--;
     if (!c->client)
         s->clients--;
     loop_reap(s->loop, c, wsconn_free);
@@ -82,7 +112,8 @@ wsconn_linger(struct wsconn *c)
         return;
     }
     c->state = WSCONN_LINGER;
-    wsconn_drop_more(c);
+    wsconn_set_apart(c);
+    empty_more(c);
     loop_timer(c->set->loop, &c->timer, LINGER_MS);
     conn_linger(&c->conn);
 }
@@ -147,11 +178,9 @@ wsconn_new(struct wsconns *s, enum wsconn_role role, const struct wsdeflate_para
     c->client = role == WSCONN_CLIENT;
     c->bits = params->bits;
     c->conn.fd = -1;
-    wsframe_init(&c->in, !c->client, &s->settings.limits);
-    if (params->bits > 0)
-        wsframe_allow_deflate(&c->in, params->their_context);
+    c->their_context = params->their_context;
     timer_init(&c->timer, on_timer);
-    list_push_back(&s->all, &c->in_set);
+    s->n++;
     if (!c->client)
         s->clients++;
     return &c->ws;
@@ -189,7 +218,7 @@ wsconns_new(struct loop *l, const struct wsconns_settings *settings)
     struct wsconns *s = mem_zalloc(sizeof *s);
     s->loop = l;
     s->settings = *settings;
-    list_init(&s->all);
+    list_init(&s->apart);
     buf_init(&s->packed, 1 << 30);
     return s;
 }
@@ -198,11 +227,8 @@ void
 wsconns_free(struct wsconns *s)
 {
     s->settings.on_closed = NULL;
-    while (!list_empty(&s->all)) {
-        struct wsconn *c = container_of(list_first(&s->all), struct wsconn, in_set);
-        wsconn_part(c, "stopping");
-        wsconn_end(c);
-    }
+    while (!list_empty(&s->apart))
+        wsconn_end(container_of(list_first(&s->apart), struct wsconn_more, apart)->owner);
     if (s->spare != NULL)
         wsdeflater_free(s->spare);
     buf_clear(&s->packed);
@@ -218,5 +244,5 @@ wsconns_clients(const struct wsconns *s)
 size_t
 wsconns_count(const struct wsconns *s)
 {
-    return s->all.n;
+    return s->n;
 }

@@ -4,7 +4,8 @@
  *   wsconnsend.c  the table of ws_ops: pieces of messages -> frames -> conn_sendv()
  *   wsconnread.c  bytes of the conn -> frames -> the user's on_message, on_control, on_close
  *
- * The set owns its endpoints; each is in it until wsconn_end(), and freed when that turn is over. */
+ * An endpoint belongs to itself, and to the set when its user has left; it is freed when the turn of wsconn_end() is
+ * over. */
 #ifndef WS_WSCONNBASE_H
 #define WS_WSCONNBASE_H
 
@@ -17,6 +18,9 @@ enum wsconn_state { WSCONN_OPEN, WSCONN_CLOSING, WSCONN_LINGER, WSCONN_CLOSED };
 /* What only some connections need, some of the time. */
 struct wsconn_more {
     struct wsconn *owner;
+    struct list_node apart; /* in set->apart, since nobody is joined */
+    struct wsframe reader;  /* amid a frame or a message, or with a context; see READING */
+    bool reading;
     struct task task; /* reads what is pending */
     struct buf pending;
     struct wsdeflater *deflater; /* owned; while a message of several pieces is sent */
@@ -31,20 +35,25 @@ struct wsconn {
     uint8_t state;            /* enum wsconn_state */
     uint8_t bits;             /* compression of what we send; 0: none */
     bool client : 1;          /* the role: we mask */
+    bool their_context : 1;   /* compressed messages of the peer may refer to earlier ones */
     bool paused : 1;
-    bool pinged : 1;         /* our ping is not answered yet */
-    struct wsframe in;       /* the reader */
-    struct list_node in_set; /* set->all */
-    struct timer timer;      /* activity, ping, close or linger time */
+    bool pinged : 1;    /* our ping is not answered yet */
+    struct timer timer; /* activity, ping, close or linger time */
 };
+
+enum { WSCONN_KEYS = 1024 };
 
 struct wsconns {
     struct loop *loop; /* borrowed */
     struct wsconns_settings settings;
-    struct list all;          /* of wsconn; owned */
+    struct list apart;        /* of wsconn_more; owned */
+    size_t n;                 /* endpoints */
     size_t clients;           /* of them in the server's role */
     struct wsdeflater *spare; /* owned; for messages of one piece; NULL before the first */
     struct buf packed;        /* where they are compressed */
+    /* Random bytes for masks, fetched together: the last KEYS_LEFT of them have not been used. */
+    unsigned char keys[WSCONN_KEYS];
+    unsigned keys_left;
 };
 
 static inline struct wsconn *
@@ -69,7 +78,10 @@ void wsconn_part(struct wsconn *c, const char *why);
 /* Both close frames are out, or there will be no other: let the peer read ours. */
 void wsconn_linger(struct wsconn *c);
 struct wsconn_more *wsconn_need_more(struct wsconn *c);
-void wsconn_drop_more(struct wsconn *c);
+/* Nobody is joined any more. */
+void wsconn_set_apart(struct wsconn *c);
+/* Free it if nothing in it is needed. */
+void wsconn_settle_more(struct wsconn *c);
 
 /* wsconnsend.c */
 

@@ -61,12 +61,42 @@ keep_pending(struct wsconn *c, const char *ptr, size_t len)
         buf_add(&wsconn_need_more(c)->pending, ptr, len);
 }
 
+/* The reader begins anew wherever it would go on as if it did, so that a quiet connection keeps none. */
 static void
-read_frames(struct wsconn *c, struct wsframe_in *in)
+take_reader(struct wsconn *c, struct wsframe *f)
+{
+    struct wsconn_more *m = c->more;
+    if (m != NULL && m->reading) {
+        *f = m->reader;
+        m->reading = false;
+        return;
+    }
+    wsframe_init(f, !c->client, &c->set->settings.limits);
+    if (c->bits > 0)
+        wsframe_allow_deflate(f, c->their_context);
+}
+
+static void
+put_reader_back(struct wsconn *c, struct wsframe *f)
+{
+    bool goes_on = c->state == WSCONN_OPEN || c->state == WSCONN_CLOSING;
+    if (goes_on && !wsframe_is_idle(f)) {
+        struct wsconn_more *m = wsconn_need_more(c);
+        m->reader = *f;
+        m->reading = true;
+        return;
+    }
+    wsframe_clear(f);
+    if (goes_on)
+        wsconn_settle_more(c);
+}
+
+static void
+read_frames(struct wsconn *c, struct wsframe *f, struct wsframe_in *in)
 {
     struct wsframe_out out;
     while (is_reading(c)) {
-        enum wsframe_event event = wsframe_next(&c->in, in, &out);
+        enum wsframe_event event = wsframe_next(f, in, &out);
         if (event == WSFRAME_MORE)
             return;
         if (event == WSFRAME_BAD)
@@ -80,22 +110,25 @@ read_frames(struct wsconn *c, struct wsframe_in *in)
 }
 
 static void
-read_inflating(struct wsconn *c, struct wsframe_in *in)
+read_inflating(struct wsconn *c, struct wsframe *f, struct wsframe_in *in)
 {
     char room[WSFRAME_ROOM];
     in->room = room;
-    read_frames(c, in);
+    read_frames(c, f, in);
 }
 
 static void
 read_input(struct wsconn *c, char *ptr, size_t len)
 {
     struct wsframe_in in = {ptr, len, NULL};
+    struct wsframe reader;
     c->active_at = wsconn_seconds();
-    if (c->in.inflate != NULL)
-        read_inflating(c, &in);
+    take_reader(c, &reader);
+    if (reader.deflate)
+        read_inflating(c, &reader, &in);
     else
-        read_frames(c, &in);
+        read_frames(c, &reader, &in);
+    put_reader_back(c, &reader);
 }
 
 static void
@@ -119,9 +152,7 @@ wsconn_read_pending(struct task *t)
     if (c->paused)
         return;
     m->pending = BUF_INIT(m->pending.max);
-    if (m->deflater == NULL)
-        wsconn_drop_more(c);
-    read_input(c, pending.ptr, pending.len);
+    read_input(c, pending.ptr, pending.len); /* M may be gone now */
     buf_clear(&pending);
     if (c->state != WSCONN_OPEN && c->state != WSCONN_CLOSING)
         return;

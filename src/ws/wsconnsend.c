@@ -5,6 +5,7 @@
 enum {
     CLOSE_MS = 10000, /* for the close handshake */
     SCRATCH = 16384,  /* frames that are composed on the stack */
+    COPIED = 2048,    /* bytes of a payload that are copied behind its head */
     KEPT = 65536      /* bytes of the buffer for compressing that are kept */
 };
 
@@ -15,26 +16,32 @@ sent(struct wsconn *c)
         c->active_at = wsconn_seconds();
 }
 
-/* A client's frame: masked with a key of its own, in bytes of its own. */
+/* A mask that nobody can foresee (RFC 6455, 10.3). */
+static const unsigned char *
+next_key(struct wsconns *s)
+{
+    if (s->keys_left == 0) {
+        if (getrandom(s->keys, sizeof s->keys, 0) != sizeof s->keys)
+            memset(s->keys, 0x5a, sizeof s->keys); /* too early after boot: a weak mask, still a right one */
+        s->keys_left = sizeof s->keys;
+    }
+    s->keys_left -= 4;
+    return s->keys + s->keys_left;
+}
+
+/* A frame in bytes of its own: one piece is written in less time than two, and a client's is masked. */
 static void
-send_masked(struct wsconn *c, struct wsframe_spec *spec, struct str payload)
+send_copied(struct wsconn *c, const char *head, size_t n, const struct wsframe_spec *spec, struct str payload)
 {
     char scratch[SCRATCH];
-    unsigned char key[4];
-    char head[WSFRAME_HEAD_MAX];
     char *block = NULL, *to = scratch;
-    size_t n;
-    if (getrandom(key, sizeof key, 0) != sizeof key)
-        memset(key, 0x5a, sizeof key); /* too early after boot: a weak mask, still a right one */
-    spec->key = key;
-    n = wsframe_head(head, spec, payload.len);
     if (n + payload.len > sizeof scratch)
         to = block = mem_alloc(n + payload.len);
     memcpy(to, head, n);
-    if (payload.len > 0) {
+    if (payload.len > 0)
         memcpy(to + n, payload.ptr, payload.len);
-        wsframe_mask(to + n, payload.len, key, 0);
-    }
+    if (spec->key != NULL)
+        wsframe_mask(to + n, payload.len, spec->key, 0);
     conn_send(&c->conn, str_of(to, n + payload.len));
     mem_free(block);
 }
@@ -65,18 +72,20 @@ wsconn_send_frame(struct wsconn *c, struct wsframe_spec *spec, struct str payloa
 {
     char head[WSFRAME_HEAD_MAX];
     struct conn_piece out[2];
-    size_t max = c->set->settings.frame_max;
-    if (c->client) {
-        send_masked(c, spec, payload);
-        return;
-    }
-    if (max > 0 && payload.len > max) {
+    size_t n, max = c->set->settings.frame_max;
+    if (!c->client && max > 0 && payload.len > max) {
         send_cut(c, spec, payload, owner);
         return;
     }
-    out[0] = (struct conn_piece){str_of(head, wsframe_head(head, spec, payload.len)), NULL};
+    spec->key = c->client ? next_key(c->set) : NULL;
+    n = wsframe_head(head, spec, payload.len);
+    if (c->client || payload.len <= COPIED) {
+        send_copied(c, head, n, spec, payload);
+        return;
+    }
+    out[0] = (struct conn_piece){str_of(head, n), NULL};
     out[1] = (struct conn_piece){payload, owner};
-    conn_sendv(&c->conn, out, payload.len > 0 ? 2 : 1);
+    conn_sendv(&c->conn, out, 2);
 }
 
 /* The compressor for the next piece: one of all connections where the piece is a whole message. */
@@ -111,6 +120,7 @@ send_compressed(struct wsconn *c, const struct ws_piece *p)
     if (p->last && c->more != NULL && c->more->deflater != NULL) {
         wsdeflater_free(c->more->deflater);
         c->more->deflater = NULL;
+        wsconn_settle_more(c);
     }
     if (out->cap > KEPT)
         buf_clear(out);
@@ -201,6 +211,8 @@ static void
 wsconn_leave(struct ws *w, int code, struct str reason)
 {
     w->user_ops = NULL;
+    if (wsconn_of(w)->state != WSCONN_CLOSED)
+        wsconn_set_apart(wsconn_of(w));
     wsconn_pause(w, false); /* to see the peer's close frame */
     wsconn_close(w, code, reason);
 }

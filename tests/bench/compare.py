@@ -39,6 +39,7 @@ http_port=127.0.0.1:{port}
 logdir={dir}
 log_level=1
 client_maxconn=50000
+allow_compression=true
 [proxy]
 routesfile=routes
 [handler]
@@ -46,7 +47,9 @@ message_rate=0
 message_hwm=0
 """
 PROXY_HTTP = "upstream origin { server 127.0.0.1:8310; keepalive 256; keepalive_requests 100000000; }"
-PROXY_SERVER = 'location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://origin; }'
+PROXY_SERVER = '''
+  location /echo { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://origin; }
+  location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://origin; }'''
 HAPROXY = """
 global
   nbthread {threads}
@@ -135,7 +138,7 @@ class Pushpind(Server):
         with open(self.dir + "/pushpin.conf", "w") as f:
             f.write(PUSHPIND.format(dir=self.dir, port=self.port))
         with open(self.dir + "/routes", "w") as f:
-            f.write(f"* {ORIGIN},over_http\n")
+            f.write(f"*,path_beg=/echo {ORIGIN}\n* {ORIGIN},over_http\n")
         self.spawn(self.binary, "--config=" + self.dir + "/pushpin.conf")
         wait_port(5872)
 
@@ -196,26 +199,37 @@ SERVERS = [
 ]
 
 
-def fanout(mode, conns, messages, channels=1, window=1):
+def fanout(mode, conns, messages, channels=1, window=1, size=100, deflate=False):
     def args(s):
+        if deflate and not isinstance(s, Pushpind):
+            return None
         n = messages * s.speed
         if channels > 1:
             n = max(channels, messages)
         return ["fanout", "--mode", mode, "--url", s.url("/ws?channel=%c" if mode == "ws" else "/stream?channel=%c"),
                 "--publish", s.publish, "--format", s.fmt, "--conns", str(conns), "--channels", str(channels),
                 "--messages", str(n), "--window", str(window), "--inflight", str(s.inflight), "--timeout", "120",
-                "--settle", "0.5"]
+                "--settle", "0.5", "--size", str(size)] + ["--deflate"] * deflate
     return "push", args
 
 
-def hold(mode, conns, path=None, idle=2):
+def hold(mode, conns, path=None, idle=2, deflate=False):
     def args(s):
         where = path or ("/ws" if mode == "ws" else "/stream")
-        if path and not s.name.startswith("nchan"):
+        if (path and not s.name.startswith("nchan")) or (deflate and not isinstance(s, Pushpind)):
             return None
         return ["hold", "--mode", mode, "--url", s.url(where + "?channel=%c"), "--conns", str(conns), "--idle", str(idle),
-                "--inflight", str(s.inflight), "--timeout", "120", "--settle", "1"]
+                "--inflight", str(s.inflight), "--timeout", "120", "--settle", "1"] + ["--deflate"] * deflate
     return "push", args
+
+
+def echo(path, conns, size, seconds=4):
+    """To the origin and back: /echo is a WebSocket there, /ws speaks WebSocket-over-HTTP, which pushpind alone does."""
+    def args(s):
+        if path != "/echo" and not isinstance(s, Pushpind):
+            return None
+        return ["echo", "--url", s.url(path), "--conns", str(conns), "--size", str(size), "--seconds", str(seconds)]
+    return "pass", args
 
 
 def proxy(size, *more, seconds=4):
@@ -232,12 +246,19 @@ WORK = {
     "fanout-ws-1k": fanout("ws", 1000, 40),
     "fanout-ws-10k": fanout("ws", 10000, 5),
     "fanout-ws-19k": fanout("ws", HIGH, 3),
+    "fanout-ws-1000b": fanout("ws", 1000, 40, size=1000),
+    "fanout-ws-1000b-deflate": fanout("ws", 1000, 40, size=1000, deflate=True),
     "fanout-stream-1000x10": fanout("http-stream", 10000, 1000, channels=1000),
     "hold-stream-10k": hold("http-stream", 10000),
     "hold-stream-19k": hold("http-stream", HIGH),
     "hold-ws-10k": hold("ws", 10000),
     "hold-ws-19k": hold("ws", HIGH),
+    "hold-ws-10k-deflate": hold("ws", 10000, deflate=True),
     "hold-asked-10k": hold("http-stream", 10000, path="/stream_asked"),
+    "echo-ws-64": echo("/echo", 64, 100),
+    "echo-ws-1": echo("/echo", 1, 100),
+    "echo-ws-4m": echo("/echo", 1, 4000000),
+    "echo-ws-http-1": echo("/ws?channel=c0", 1, 100),
     "proxy-get-100": proxy(100),
     "proxy-get-64k": proxy(65536),
     "proxy-post-1k": proxy(100, "--post", "1000"),
@@ -251,6 +272,9 @@ COLUMNS = {
     "hold": [("holds_per_s", "holds/s", 0), ("server_cpu_us_per_conn", "CPU us/hold", 1), ("pss_bytes_per_conn", "bytes/conn", 0),
              ("kernel_bytes_per_conn", "kernel bytes/conn, both ends", 0), ("server_fresh_pss_kb", "empty KiB", 0),
              ("given_back_share", "given back", 2), ("idle_cpu_percent", "idle CPU %", 2), ("close_cpu_us_per_conn", "CPU us/close", 1)],
+    "echo": [("server_cpu_us_per_echo", "CPU us/message there and back", 1), ("echoes_per_s", "messages/s", 0),
+             ("latency_p50_us", "there and back p50 us", 0), ("latency_p99_us", "p99 us", 0), ("carried_mb", "MB carried each way", 0),
+             ("peak_kb", "most memory above idle, KiB", 0), ("server_cores", "cores", 2)],
     "proxy": [("server_cpu_us_per_request", "CPU us/request", 1), ("requests_per_s", "requests/s", 0), ("latency_p50_us", "p50 us", 0),
               ("latency_p99_us", "p99 us", 0), ("server_cores", "cores", 2)],
 }

@@ -4,6 +4,7 @@
 //   pushbench fanout   hold N connections, publish to them, count and time every delivery
 //   pushbench hold     open N connections as fast as possible; what each costs to open and to keep
 //   pushbench proxy    plain requests through a reverse proxy
+//   pushbench echo     WebSocket messages to an origin and back
 //   pushbench origin   a fast origin server to stand behind the proxy under test
 //   pushbench floor    the least work a server can do: the figure that the others are compared with
 //
@@ -37,6 +38,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 // ---------------------------------------------------------------------------------------------------------
 // Small things
@@ -117,7 +119,7 @@ static const char *const mode_names[] = { "http-stream", "http-response", "ws", 
 enum { MAX_PIDS = 64, MAX_HEADERS = 16, MAX_PROCS = 64 };
 
 static struct {
-    bool json, churn, any_body;
+    bool json, churn, any_body, deflate;
     const char *url, *publish, *listen, *relay, *spoil, *format;
     enum mode mode;
     uint64_t conns, channels, messages, size, window, concurrency, warmup, inflight, procs, sources, post;
@@ -136,14 +138,14 @@ static const struct option {
     enum { FLAG, TEXT, WHOLE, REAL, MODE, PIDS, HEADER } kind;
     void *to;
 } options[] = {
-    { "--url", "fanout hold proxy", "where clients connect; %c stands for the channel's name (c0, c1, ...)", TEXT, &opt.url },
+    { "--url", "fanout hold proxy echo", "where clients connect; %c stands for the channel's name (c0, c1, ...)", TEXT, &opt.url },
     { "--publish", "fanout", "where messages are POSTed; %c as above", TEXT, &opt.publish },
     { "--format", "fanout", "body of a publish: grip (JSON item, the default) or raw (the message itself)", TEXT, &opt.format },
     { "--mode", "fanout hold", "http-stream (default), ws, sse; fanout also http-response", MODE, &opt.mode },
-    { "--conns", "fanout hold proxy", "connections", WHOLE, &opt.conns },
+    { "--conns", "fanout hold proxy echo", "connections", WHOLE, &opt.conns },
     { "--channels", "fanout hold", "channels, the connections spread over them in turn (1)", WHOLE, &opt.channels },
     { "--messages", "fanout", "messages to publish, to the channels in turn (100)", WHOLE, &opt.messages },
-    { "--size", "fanout", "bytes in a message (100)", WHOLE, &opt.size },
+    { "--size", "fanout echo", "bytes in a message (100)", WHOLE, &opt.size },
     { "--window", "fanout", "messages published and not yet delivered to all (1)", WHOLE, &opt.window },
     { "--concurrency", "fanout", "publishing connections (1)", WHOLE, &opt.concurrency },
     { "--rate", "fanout", "messages a second at most (no limit)", REAL, &opt.rate },
@@ -151,19 +153,20 @@ static const struct option {
     { "--inflight", "fanout hold", "connections being opened at a time (256)", WHOLE, &opt.inflight },
     { "--settle", "fanout hold", "seconds to wait for things to come to rest (0.5)", REAL, &opt.settle },
     { "--idle", "hold", "seconds to measure with all connections held and nothing happening (0)", REAL, &opt.idle },
-    { "--seconds", "proxy", "how long to measure, after a fifth of that to warm up (5)", REAL, &opt.seconds },
+    { "--seconds", "proxy echo", "how long to measure, after a fifth of that to warm up (5)", REAL, &opt.seconds },
     { "--churn", "proxy", "a new connection for each request", FLAG, &opt.churn },
     { "--post", "proxy", "send POST with a body of that many bytes", WHOLE, &opt.post },
     { "--any-body", "proxy", "do not check the body (for an origin other than pushbench's own)", FLAG, &opt.any_body },
-    { "--procs", "fanout hold proxy", "client processes (as many as the limit of open files asks for)", WHOLE, &opt.procs },
-    { "--sources", "fanout hold proxy", "source addresses 127.0.0.2 and on (one for each 20000 connections)", WHOLE, &opt.sources },
-    { "--header", "fanout hold proxy", "a header line more in each request of a client; may be repeated", HEADER, NULL },
-    { "--pid", "fanout hold proxy", "processes of the server under test, with commas; their children count too", PIDS, NULL },
+    { "--procs", "fanout hold proxy echo", "client processes (as many as the limit of open files asks for)", WHOLE, &opt.procs },
+    { "--sources", "fanout hold proxy echo", "source addresses 127.0.0.2 and on (one for each 20000 connections)", WHOLE, &opt.sources },
+    { "--header", "fanout hold proxy echo", "a header line more in each request of a client; may be repeated", HEADER, NULL },
+    { "--deflate", "fanout hold", "ask for compressed messages, and take no others", FLAG, &opt.deflate },
+    { "--pid", "fanout hold proxy echo", "processes of the server under test, with commas; their children count too", PIDS, NULL },
     { "--timeout", "fanout hold", "seconds after which the run has failed (60)", REAL, &opt.timeout },
     { "--listen", "origin floor", "address and port, as in 127.0.0.1:8080", TEXT, &opt.listen },
     { "--relay", "floor", "instead: carry bytes between each client and a connection to this address and port", TEXT, &opt.relay },
     { "--spoil", "floor", "lose, double or garble one delivery in 500: to see that fanout notices", TEXT, &opt.spoil },
-    { "--json", "fanout hold proxy", "print one JSON object", FLAG, &opt.json },
+    { "--json", "fanout hold proxy echo", "print one JSON object", FLAG, &opt.json },
 };
 
 static bool takes(const struct option *o, const char *command)
@@ -173,9 +176,9 @@ static bool takes(const struct option *o, const char *command)
 
 static _Noreturn void show_help(void)
 {
-    static const char *const commands[] = { "fanout", "hold", "proxy", "origin", "floor" };
+    static const char *const commands[] = { "fanout", "hold", "proxy", "echo", "origin", "floor" };
     printf("usage: pushbench COMMAND [OPTION ...]\n");
-    for (unsigned c = 0; c < 5; c++) {
+    for (unsigned c = 0; c < sizeof commands / sizeof *commands; c++) {
         printf("\n%s\n", commands[c]);
         for (unsigned i = 0; i < sizeof options / sizeof *options; i++)
             if (takes(&options[i], commands[c]))
@@ -332,6 +335,28 @@ static struct usage server_usage(bool memory)
     return u;
 }
 
+// The most resident memory since the call with RESET, bytes.
+static double server_peak(bool reset)
+{
+    double bytes = 0;
+    pid_t pids[256];
+    unsigned n = opt.npids ? process_tree(pids, 256) : 0;
+    for (unsigned i = 0; i < n; i++) {
+        char path[64], line[256];
+        unsigned long kb;
+        snprintf(path, sizeof path, reset ? "/proc/%d/clear_refs" : "/proc/%d/status", (int)pids[i]);
+        FILE *f = fopen(path, reset ? "w" : "r");
+        if (f && reset)
+            fputs("5\n", f);
+        while (f && !reset && fgets(line, sizeof line, f))
+            if (sscanf(line, "VmHWM: %lu", &kb) == 1)
+                bytes += kb * 1024.0;
+        if (f)
+            fclose(f);
+    }
+    return bytes;
+}
+
 // Kernel memory of all sockets here, both ends of each connection: slab objects and queued data.
 static double kernel_memory(void)
 {
@@ -453,9 +478,11 @@ enum phase { HEAD, UNTIL_CLOSE, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAIL
 
 struct reader {
     enum phase phase;
-    bool request;        // requests: no length means no body
+    bool request;        // requests: no length means no body, and frames are masked
     bool fin;            // the frame being read is its message's last
+    bool deflated;       // the message is
     uint64_t left;       // bytes to come of the body, chunk or frame
+    unsigned char mask[4];   // of the frame; the byte that is next comes first
     struct buf part;     // an incomplete head, chunk size or frame head
 };
 
@@ -466,6 +493,7 @@ struct sink {
     int (*body)(void *ctx, const char *p, size_t n);
     int (*end)(void *ctx);                                           // of a message
     int (*control)(void *ctx, unsigned opcode, const char *p, size_t n);   // a WebSocket control frame
+    int (*frame)(void *ctx, unsigned first, uint64_t n);    // the head of another one: its first byte, and its length
 };
 
 // The value of a header, or NULL. The head ends with an empty line, so each value ends with \r.
@@ -517,6 +545,10 @@ static int take_head(struct reader *r, const struct sink *s, void *ctx, const ch
         return rc;
     int status = r->request || n < 12 ? 0 : atoi(head + 9);
     const char *value;
+    if (r->request && header(head, n, "Sec-WebSocket-Key") && header(head, n, "Upgrade")) {
+        r->phase = FRAME_HEAD;
+        return s->end(ctx);
+    }
     if (status == 101) {
         r->phase = FRAME_HEAD;
     } else if (status == 204 || status == 304) {
@@ -542,11 +574,11 @@ static size_t frame_head_size(const struct buf *b)
     const unsigned char *h = (const unsigned char *)b->p;
     if (b->len < 2)
         return 2;
-    size_t size = h[1] & 127;
-    return 2 + (size == 126 ? 2 : size == 127 ? 8 : h[0] & 8 ? size : 0);
+    size_t size = h[1] & 127, mask = h[1] & 128 ? 4 : 0;
+    return 2 + mask + (size == 126 ? 2 : size == 127 ? 8 : h[0] & 8 ? size : 0);
 }
 
-// Takes bytes of a frame's head from *p until it is whole; frames from a server are never masked.
+// Takes bytes of a frame's head from *p until it is whole; frames from a client are masked, those from a server are not.
 static int take_frame_head(struct reader *r, const struct sink *s, void *ctx, const char *p, size_t n, size_t *taken)
 {
     size_t need;
@@ -559,15 +591,23 @@ static int take_frame_head(struct reader *r, const struct sink *s, void *ctx, co
         p += take, n -= take, *taken += take;
     }
     const unsigned char *h = (const unsigned char *)r->part.p;
+    size_t size = h[1] & 127, more = size == 126 ? 2 : size == 127 ? 8 : 0;
     r->part.len = 0;
-    if (h[1] & 128)
+    if ((h[1] & 128) != (r->request ? 128 : 0))
         return BAD;
+    if (r->request)
+        memcpy(r->mask, h + 2 + more, 4);
     if (h[0] & 8)
-        return s->control(ctx, h[0] & 15, (const char *)h + 2, h[1]);
+        return s->control(ctx, h[0] & 15, (const char *)h + need - size, size);
     r->fin = h[0] & 128;
-    r->left = need == 2 ? h[1] : 0;
-    for (size_t i = 2; i < need; i++)
+    if (h[0] & 15)
+        r->deflated = h[0] & 64;
+    r->left = more ? 0 : size;
+    for (size_t i = 2; i < 2 + more; i++)
         r->left = r->left << 8 | h[i];
+    int rc = s->frame ? s->frame(ctx, h[0], r->left) : 0;
+    if (rc)
+        return rc;
     if (r->left)
         r->phase = FRAME_DATA;
     return r->left || !r->fin ? 0 : s->end(ctx);
@@ -707,6 +747,8 @@ static struct buf make_request(const struct target *t, unsigned channel)
     if (opt.mode == WS)
         n += snprintf(text + n, sizeof text - (size_t)n,
                       "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " WS_KEY "\r\n");
+    if (opt.deflate)
+        n += snprintf(text + n, sizeof text - (size_t)n, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
     if (opt.mode == SSE)
         n += snprintf(text + n, sizeof text - (size_t)n, "Accept: text/event-stream\r\n");
     if (opt.churn)
@@ -768,7 +810,7 @@ struct conn {
     uint32_t channel;
     bool held, quiet;            // quiet: has had no message yet, so what comes is the origin's first words
     struct reader in;
-    struct buf line;
+    struct buf line, packed;     // packed: a compressed message, as far as it has come
     const char *out;             // what is left to send of the request
     size_t out_len, body_len;
     uint64_t sent;               // when the request went out
@@ -1110,13 +1152,14 @@ static int sub_head(void *ctx, const char *head, size_t n)
         return fail("answered %.*s", (int)strcspn(head, "\r"), head);
     if (opt.mode == WS && (!accept || strncmp(accept, WS_ACCEPT, strlen(WS_ACCEPT))))
         return fail("wrong Sec-WebSocket-Accept");
+    if (opt.deflate && !header(head, n, "Sec-WebSocket-Extensions"))
+        return fail("no compression was agreed");
     now_held(c);
     return 0;
 }
 
-static int sub_body(void *ctx, const char *p, size_t n)
+static int sub_lines(struct conn *c, const char *p, size_t n)
 {
-    struct conn *c = ctx;
     while (n) {
         const char *end = memchr(p, '\n', n);
         size_t len = end ? (size_t)(end - p) + 1 : n;
@@ -1135,9 +1178,45 @@ static int sub_body(void *ctx, const char *p, size_t n)
     return 0;
 }
 
+// A compressed message is whole: inflated, it is lines like any other. It refers to no earlier one.
+static int sub_inflate(struct conn *c)
+{
+    static z_stream z;
+    static char text[1 << 20];
+    struct buf packed = c->packed;
+    if (!z.state && inflateInit2(&z, -15) != Z_OK)
+        die("inflateInit2");
+    c->packed = (struct buf){ 0 };
+    buf_add(&packed, "\0\0\377\377", 4);
+    inflateReset(&z);
+    z.next_in = (unsigned char *)packed.p;
+    z.avail_in = (unsigned)packed.len;
+    z.next_out = (unsigned char *)text;
+    z.avail_out = sizeof text;
+    int rc = inflate(&z, Z_SYNC_FLUSH);
+    buf_free(&packed);
+    if ((rc != Z_OK && rc != Z_BUF_ERROR) || !z.avail_out)
+        return fail("a message that cannot be inflated");
+    return sub_lines(c, text, sizeof text - z.avail_out);
+}
+
+static int sub_body(void *ctx, const char *p, size_t n)
+{
+    struct conn *c = ctx;
+    if (opt.deflate != c->in.deflated)
+        return fail(opt.deflate ? "a message that is not compressed" : "a compressed message");
+    if (!opt.deflate)
+        return sub_lines(c, p, n);
+    buf_add(&c->packed, p, n);
+    return 0;
+}
+
 static int sub_end(void *ctx)
 {
     struct conn *c = ctx;
+    int rc = c->packed.len ? sub_inflate(c) : 0;
+    if (rc)
+        return rc;
     if (c->line.len)
         return fail("a message cut short");
     if (opt.mode == WS)
@@ -1159,7 +1238,7 @@ static int sub_control(void *ctx, unsigned opcode, const char *p, size_t n)
     return send(c->fd, pong, 6 + n, MSG_NOSIGNAL) == (ssize_t)(6 + n) ? 0 : fail("pong: %s", strerror(errno));
 }
 
-static const struct sink subscriber = { sub_head, sub_body, sub_end, sub_control };
+static const struct sink subscriber = { sub_head, sub_body, sub_end, sub_control, NULL };
 
 // ---------------------------------------------------------------------------------------------------------
 // fanout
@@ -1191,7 +1270,7 @@ static int pub_end(void *ctx)
     return 0;
 }
 
-static const struct sink publish_reply = { pub_head, pub_body, pub_end, NULL };
+static const struct sink publish_reply = { pub_head, pub_body, pub_end, NULL, NULL };
 
 static void open_publisher(struct publisher *p, const struct target *t)
 {
@@ -1476,7 +1555,17 @@ static int req_end(void *ctx)
     return opt.churn ? STOP : start_request(c);
 }
 
-static const struct sink requester = { req_head, req_body, req_end, NULL };
+static const struct sink requester = { req_head, req_body, req_end, NULL, NULL };
+
+// What the workers have counted since EARLY was taken, which is merged once more.
+static void hist_since(struct hist *h, const struct hist *early)
+{
+    for (unsigned w = 0; w < opt.procs; w++)
+        hist_merge(h, &tallies[w].latency);
+    h->count -= early->count;
+    for (unsigned i = 0; i < sizeof h->at / sizeof *h->at; i++)
+        h->at[i] -= early->at[i];
+}
 
 static int cmd_proxy(void)
 {
@@ -1497,11 +1586,7 @@ static int cmd_proxy(void)
     struct usage after = server_usage(false);
     clients = workers_cpu() - clients;
     double n = (double)(sum(offsetof(struct tally, requests)) - first), wall = (double)(now_ns() - start) * 1e-9;
-    for (unsigned w = 0; w < opt.procs; w++)
-        hist_merge(latency, &tallies[w].latency);
-    latency->count -= early->count;
-    for (unsigned i = 0; i < sizeof latency->at / sizeof *latency->at; i++)
-        latency->at[i] -= early->at[i];
+    hist_since(latency, early);
     const char *error = run_error();
     if (!error && n == 0)
         error = "no request was answered";
@@ -1527,12 +1612,113 @@ static int cmd_proxy(void)
 }
 
 // ---------------------------------------------------------------------------------------------------------
+// echo
+
+static struct buf echo_frame;    // the message, as a client sends it
+
+static void make_echo_frame(void)
+{
+    size_t n = opt.size, k = n < 126 ? 2 : n < 65536 ? 4 : 10;
+    char head[14] = { (char)0x82, (char)(0x80 | (n < 126 ? n : n < 65536 ? 126 : 127)) };
+    for (size_t i = k; i > 2; i--, n >>= 8)
+        head[i - 1] = (char)n;
+    buf_add(&echo_frame, head, k + 4);   // masked with zeros
+    buf_add(&echo_frame, pattern, opt.size);
+}
+
+static int send_echo(struct conn *c)
+{
+    c->out = echo_frame.p;
+    c->out_len = echo_frame.len;
+    c->body_len = 0;
+    c->sent = now_ns();
+    return send_request(c, false);
+}
+
+static int echo_head(void *ctx, const char *head, size_t n)
+{
+    struct conn *c = ctx;
+    if (n < 12 || atoi(head + 9) != 101)
+        return fail("answered %.*s", (int)strcspn(head, "\r"), head);
+    now_held(c);
+    return send_echo(c);
+}
+
+static int echo_body(void *ctx, const char *p, size_t n)
+{
+    struct conn *c = ctx;
+    if (c->body_len + n > opt.size || memcmp(p, pattern + c->body_len, n))
+        return fail("a message that was not sent so, at byte %zu", c->body_len);
+    c->body_len += n;
+    return 0;
+}
+
+static int echo_end(void *ctx)
+{
+    struct conn *c = ctx;
+    if (c->body_len != opt.size)
+        return fail("a message of %zu bytes, not %llu", c->body_len, (unsigned long long)opt.size);
+    hist_add(&me.tally->latency, now_ns() - c->sent);
+    me.tally->requests++;
+    return send_echo(c);
+}
+
+static const struct sink echo_sink = { echo_head, echo_body, echo_end, sub_control, NULL };
+
+static int cmd_echo(void)
+{
+    struct target target = parse_url("--url", opt.url);
+    struct hist *early = checked(calloc(1, sizeof *early)), *latency = checked(calloc(1, sizeof *latency));
+    if (!opt.size || opt.size > PATTERN_MAX)
+        die("--size is from 1 to %d", PATTERN_MAX);
+    opt.inflight = opt.conns;
+    opt.mode = WS;
+    make_echo_frame();
+    struct usage idle = server_usage(true);
+    server_peak(true);
+    start_workers(&echo_sink, &target);
+    sleep_ns((uint64_t)(opt.seconds * 0.2e9));
+    for (unsigned w = 0; w < opt.procs; w++)
+        hist_merge(early, &tallies[w].latency);
+    struct usage before = server_usage(false);
+    double clients = workers_cpu();
+    uint64_t start = now_ns(), first = sum(offsetof(struct tally, requests));
+    sleep_ns((uint64_t)(opt.seconds * 1e9));
+    struct usage after = server_usage(false);
+    clients = workers_cpu() - clients;
+    double n = (double)(sum(offsetof(struct tally, requests)) - first), wall = (double)(now_ns() - start) * 1e-9;
+    double all = (double)sum(offsetof(struct tally, requests)), peak = server_peak(false);
+    hist_since(latency, early);
+    const char *error = run_error();
+    if (!error && n == 0)
+        error = "no message came back";
+    stop_workers();
+    report_text("command", "command", "echo");
+    report("conns", "connections", (double)opt.conns, 0);
+    report("size", "bytes a message", (double)opt.size, 0);
+    report("echoes", "messages measured, there and back", n, 0);
+    report("wall_s", "time, s", wall, 3);
+    report("echoes_per_s", "messages/s", n / wall, 0);
+    report("carried_mb", "carried in each direction, warm-up included, MB", all * (double)opt.size * 1e-6, 0);
+    report("latency_p50_us", "there and back p50, us", hist_quantile(latency, 0.5) * 1e-3, 1);
+    report("latency_p99_us", "there and back p99, us", hist_quantile(latency, 0.99) * 1e-3, 1);
+    if (opt.npids) {
+        report("server_cpu_us_per_echo", "server CPU us, there and back", n ? (after.cpu - before.cpu) * 1e6 / n : 0, 2);
+        report("server_cores", "server cores busy", (after.cpu - before.cpu) / wall, 2);
+        report("peak_kb", "most resident memory above idle, KiB", (peak - idle.rss) / 1024, 0);
+    }
+    report("client_cpu_us_per_echo", "client CPU us, there and back", n ? clients * 1e6 / n : 0, 2);
+    finish_report(error);
+    return error != NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // What origin and floor share: a server of one thread
 
 struct list;
 struct peer {
     int fd;
-    bool dead, post;
+    bool dead, post, ws;
     struct reader in;
     struct buf body, out;        // out: what the socket would not take yet
     char path[512];
@@ -1707,6 +1893,52 @@ static void nothing(struct peer *p)
 // ---------------------------------------------------------------------------------------------------------
 // origin
 
+static uint32_t rotate(uint32_t x, int n)
+{
+    return x << n | x >> (32 - n);
+}
+
+static void sha1_block(uint32_t h[5], const unsigned char *p)
+{
+    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (int i = 0; i < 80; i++) {
+        w[i] = i < 16 ? (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3]
+                      : rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        uint32_t f = i < 20   ? ((b & c) | (~b & d)) + 0x5a827999
+                     : i < 40 ? (b ^ c ^ d) + 0x6ed9eba1
+                     : i < 60 ? ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc
+                              : (b ^ c ^ d) + 0xca62c1d6;
+        uint32_t next = rotate(a, 5) + f + e + w[i];
+        e = d, d = c, c = rotate(b, 30), b = a, a = next;
+    }
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
+}
+
+// The Sec-WebSocket-Accept for a key of 24 characters.
+static void ws_accept(const char *key, size_t n, char out[32])
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t h[5] = { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0 };
+    unsigned char block[128] = { 0 }, sum[21] = { 0 };
+    size_t at = 0;
+    n = n < 24 ? n : 24;
+    memcpy(block, key, n);
+    memcpy(block + n, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    block[n + 36] = 0x80;
+    block[126] = (unsigned char)((n + 36) * 8 >> 8);
+    block[127] = (unsigned char)((n + 36) * 8);
+    sha1_block(h, block);
+    sha1_block(h, block + 64);
+    for (int i = 0; i < 20; i++)
+        sum[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
+    for (int i = 0; i < 21; i += 3) {
+        uint32_t v = (uint32_t)sum[i] << 16 | (uint32_t)sum[i + 1] << 8 | sum[i + 2];
+        for (int k = 18; k >= 0; k -= 6)
+            out[at++] = letters[v >> k & 63];
+    }
+    strcpy(out + 27, "=");
+}
+
 // WebSocket-over-HTTP: subscribes on OPEN, sends TEXT and BINARY back, agrees to CLOSE.
 static int answer_ws_events(struct peer *p, const char *channel)
 {
@@ -1765,7 +1997,70 @@ static int origin_end(void *ctx)
     return 0;
 }
 
-static const struct sink origin_sink = { peer_head, peer_body, origin_end, NULL };
+// A WebSocket: each frame goes back as it comes.
+static int origin_frame(void *ctx, unsigned first, uint64_t n)
+{
+    char head[10] = { (char)first, (char)(n < 126 ? n : n < 65536 ? 126 : 127) };
+    size_t size = n < 126 ? 2 : n < 65536 ? 4 : 10;
+    for (size_t i = size; i > 2; i--, n >>= 8)
+        head[i - 1] = (char)n;
+    struct peer *p = ctx;
+    p->body.len = 0;
+    buf_add(&p->body, head, size);
+    if (!p->in.left)
+        send_parts(p, p->body.p, p->body.len, "", 0);
+    return 0;
+}
+
+static int origin_ws_body(struct peer *p, const char *data, size_t n)
+{
+    unsigned char *mask = p->in.mask, turned[4];
+    size_t at = p->body.len;
+    buf_add(&p->body, data, n);
+    for (size_t i = 0; i < n; i++)
+        p->body.p[at + i] ^= (char)mask[i & 3];
+    for (size_t i = 0; i < 4; i++)
+        turned[i] = mask[(i + n) & 3];
+    memcpy(mask, turned, 4);
+    send_parts(p, p->body.p, p->body.len, "", 0);
+    p->body.len = 0;
+    return 0;
+}
+
+static int origin_body(void *ctx, const char *data, size_t n)
+{
+    struct peer *p = ctx;
+    return p->ws ? origin_ws_body(p, data, n) : peer_body(ctx, data, n);
+}
+
+static int origin_control(void *ctx, unsigned opcode, const char *data, size_t n)
+{
+    (void)ctx, (void)data, (void)n;
+    return opcode == 8 ? STOP : 0;
+}
+
+static int origin_head(void *ctx, const char *head, size_t n)
+{
+    struct peer *p = ctx;
+    const char *key = header(head, n, "Sec-WebSocket-Key");
+    char text[256], accept[32];
+    int rc = peer_head(ctx, head, n);
+    if (rc || p->post || !key || !header(head, n, "Upgrade"))
+        return rc;
+    ws_accept(key, strcspn(key, "\r"), accept);
+    int k = snprintf(text, sizeof text, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                        "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
+    p->ws = true;
+    send_parts(p, text, (size_t)k, "", 0);
+    return 0;
+}
+
+static int origin_request_end(void *ctx)
+{
+    return ((struct peer *)ctx)->ws ? 0 : origin_end(ctx);
+}
+
+static const struct sink origin_sink = { origin_head, origin_body, origin_request_end, origin_control, origin_frame };
 
 static _Noreturn void cmd_origin(void)
 {
@@ -1903,7 +2198,7 @@ static void floor_bytes(struct peer *p, const char *data, size_t n)
         feed_peer(p, data, n);
 }
 
-static const struct sink floor_sink = { peer_head, peer_body, floor_end, NULL };
+static const struct sink floor_sink = { peer_head, peer_body, floor_end, NULL, NULL };
 
 // --relay: bytes go across as they come, one connection to the origin for each client.
 static struct peer *relay_accept(int fd)
@@ -1954,6 +2249,8 @@ int main(int argc, char **argv)
         return cmd_hold();
     if (!strcmp(argv[1], "proxy"))
         return cmd_proxy();
+    if (!strcmp(argv[1], "echo"))
+        return cmd_echo();
     if (!strcmp(argv[1], "origin"))
         cmd_origin();
     if (!strcmp(argv[1], "floor"))

@@ -1307,7 +1307,7 @@ SECTIONS = {
                "push_in_http_max_headers_size push_in_http_max_body_size stats_spec command_spec message_rate "
                "message_hwm message_block_size message_wait id_cache_ttl update_on_first_subscription "
                "connection_subscription_max subscription_linger stats_subscription_ttl stats_report_interval "
-               "stats_format prometheus_port prometheus_prefix share_all connection_queue_max",
+               "stats_format prometheus_port prometheus_prefix share_all connection_queue_max drop_for_slow_websockets",
 }
 
 

@@ -1,4 +1,5 @@
-/* Any text -> messages -> a frame whose array has the same messages; and any bytes as a message -> valid JSON. */
+/* Any text -> messages -> a frame whose array has the same messages; and any bytes as a message, however they are cut
+ * -> the same valid JSON. */
 #include "proto/jsonread.h"
 #include "proto/sockjsframe.h"
 
@@ -31,15 +32,30 @@ check_array(struct str text)
 }
 
 static void
+put_in_pieces(struct str bytes, bool binary, size_t step, struct buf *out)
+{
+    struct sockjsframe f;
+    size_t at = 0;
+    do {
+        sockjsframe_piece(&f, str_sub(bytes, at, step), binary, at == 0, at + step >= bytes.len, out);
+        at += step;
+    } while (at < bytes.len);
+}
+
+static void
 check_message(struct str bytes, bool binary)
 {
     struct buf out = BUF_INIT(1 << 24);
-    struct sockjsframe f;
     struct err e;
-    size_t half = bytes.len / 2;
     json_t *value;
-    sockjsframe_piece(&f, str_sub(bytes, 0, half), binary, true, false, &out);
-    sockjsframe_piece(&f, str_from(bytes, half), binary, false, true, &out);
+    put_in_pieces(bytes, binary, bytes.len + 1, &out);
+    for (size_t step = 1; step <= 4; step++) {
+        struct buf pieces = BUF_INIT(1 << 24);
+        put_in_pieces(bytes, binary, step, &pieces);
+        if (!str_eq(buf_str(&pieces), buf_str(&out)))
+            abort();
+        buf_clear(&pieces);
+    }
     value = jsonread_parse(buf_str(&out), &e);
     if (!json_is_string(value))
         abort();

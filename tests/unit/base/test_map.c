@@ -33,7 +33,7 @@ TEST(finds_what_was_added_at_every_size)
     CHECK(map_find(&map, STR("k0")) == NULL);
     for (unsigned n = 1; n <= 300; n++) {
         fill(n);
-        CHECK_INT(map.n, n);
+        CHECK_INT(map_count(&map), n);
         for (unsigned i = 0; i < n; i++)
             CHECK(map_find(&map, things[i].node.key) == &things[i].node);
         CHECK(map_find(&map, STR("k")) == NULL);
@@ -59,7 +59,7 @@ TEST(grows_and_gives_memory_back)
 {
     size_t most;
     fill(N);
-    most = map.buckets;
+    most = map.table.buckets;
     CHECK(most >= N);
     for (unsigned i = 0; i < N; i += 2)
         map_remove(&map, &things[i].node);
@@ -67,8 +67,8 @@ TEST(grows_and_gives_memory_back)
         CHECK(map_find(&map, things[i].node.key) == (i % 2 == 0 ? NULL : &things[i].node));
     for (unsigned i = 1; i < N; i += 2)
         map_remove(&map, &things[i].node);
-    CHECK_INT(map.n, 0);
-    CHECK(map.buckets < most / 4);
+    CHECK_INT(map_count(&map), 0);
+    CHECK(map.table.buckets < most / 4);
     for (unsigned i = 0; i < N; i++)
         CHECK(map_find(&map, things[i].node.key) == NULL);
     map_clear(&map);
@@ -87,7 +87,7 @@ TEST(walk_sees_each_once_and_may_remove_it)
 {
     fill(N);
     map_each(&map, count_and_remove_odd, &map);
-    CHECK_INT(map.n, N / 2);
+    CHECK_INT(map_count(&map), N / 2);
     for (unsigned i = 0; i < N; i++) {
         CHECK_INT(things[i].seen, 1);
         CHECK(map_find(&map, things[i].node.key) == (i % 2 != 0 ? NULL : &things[i].node));
@@ -117,7 +117,7 @@ TEST(walk_within_a_walk_does_not_disturb_it)
 {
     fill(200);
     map_each(&map, remove_after_a_walk_of_its_own, &map);
-    CHECK_INT(map.n, 0);
+    CHECK_INT(map_count(&map), 0);
     for (unsigned i = 0; i < 200; i++)
         CHECK(things[i].seen == 10 || things[i].seen == 11);
     map_clear(&map);
@@ -151,24 +151,24 @@ TEST(a_walk_in_steps_misses_nobody_who_stays)
         things[i].node.key = str_of(things[i].name, (size_t)snprintf(things[i].name, sizeof things[i].name, "k%u", i));
         map_add(&map, &things[i].node);
     }
-    most = map.buckets;
+    most = map.table.buckets;
     for (unsigned i = 0; i < N; i++)
         if (i >= N / 2 || i % 2 == 1)
             if (i % 16 != 1)
                 map_remove(&map, &things[i].node);
-    CHECK_INT(map.buckets, most);
+    CHECK_INT(map.table.buckets, most);
     while (map_walk(&map, &at, count, NULL))
         ;
     CHECK(!map_shrink(&map, 10)); /* not amid a walk */
-    CHECK_INT(map.buckets, most);
+    CHECK_INT(map.table.buckets, most);
     map_walk_end(&map);
     for (unsigned i = 1; i < N / 2; i += 16)
         CHECK(things[i].seen >= 1);
     CHECK(map_shrink(&map, 10));
-    CHECK_INT(map.buckets, most - 10);
+    CHECK_INT(map.table.buckets, most - 10);
     while (map_shrink(&map, 10))
         ;
-    CHECK(map.buckets <= 2 * map.n + 1);
+    CHECK(map.table.buckets <= 2 * map_count(&map) + 1);
     for (unsigned i = 1; i < N / 2; i += 16)
         CHECK(map_find(&map, things[i].node.key) == &things[i].node);
     map_clear(&map);

@@ -117,6 +117,20 @@ TEST(a_close_is_accepted_with_the_data_or_later)
     wsqueue_clear(&q);
 }
 
+TEST(what_came_meanwhile_is_new)
+{
+    wsqueue_init(&q);
+    wsqueue_add(&q, WSEVENT_TEXT, STR("one"));
+    check_offer(false, "TEXT 3\r\none\r\n");
+    wsqueue_add(&q, WSEVENT_BINARY, STR("two"));
+    CHECK_INT(wsqueue_accept(&q, 0), 0);
+    CHECK(!q.held_back && q.replayed == 3);
+    check_offer(false, "TEXT 3\r\none\r\nBINARY 3\r\ntwo\r\n");
+    CHECK_INT(wsqueue_accept(&q, 4), 0);
+    CHECK(q.held_back && q.bytes == 2);
+    wsqueue_clear(&q);
+}
+
 int
 main(void)
 {
@@ -128,6 +142,7 @@ main(void)
         cmocka_unit_test(a_part_is_accepted),
         cmocka_unit_test(more_than_was_offered_cannot_be),
         cmocka_unit_test(a_close_is_accepted_with_the_data_or_later),
+        cmocka_unit_test(what_came_meanwhile_is_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,26 @@ TEST(status_codes_have_their_usual_reasons)
     CHECK_STR(http_reason(0), "Undefined Reason");
 }
 
+TEST(headers_are_packed_and_unpacked)
+{
+    struct buf b = BUF_INIT(1000);
+    headers_init(&h);
+    headers_unpack(&h, buf_str(&b));
+    CHECK_INT(h.n, 0);
+    header_pack(&b, STR("A"), STR("x: y"));
+    header_pack(&b, STR("Bad"), STR("two\nlines"));
+    header_pack(&b, STR("B:ad"), STR("x"));
+    header_pack(&b, STR("Empty"), STR(""));
+    headers_unpack(&h, buf_str(&b));
+    CHECK_INT(h.n, 2);
+    CHECK_STR(h.at[0].name, "A");
+    CHECK_STR(h.at[0].value, "x: y");
+    CHECK_STR(h.at[1].name, "Empty");
+    CHECK_INT(h.at[1].value.len, 0);
+    headers_clear(&h);
+    buf_clear(&b);
+}
+
 int
 main(void)
 {
@@ -207,6 +227,7 @@ main(void)
         cmocka_unit_test(element_with_an_open_quote_is_dropped),
         cmocka_unit_test(names_and_values_are_checked),
         cmocka_unit_test(status_codes_have_their_usual_reasons),
+        cmocka_unit_test(headers_are_packed_and_unpacked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

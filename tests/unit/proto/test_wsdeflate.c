@@ -242,6 +242,46 @@ TEST(an_earlier_message_is_forgotten_where_that_was_agreed)
     buf_clear(&line);
 }
 
+TEST(a_quiet_reader_keeps_only_what_may_be_referred_to)
+{
+    static const char bytes[] = "\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00";
+    for (int keep = 0; keep < 2; keep++) {
+        struct wsframe f;
+        struct buf line = BUF_INIT(1000);
+        wsframe_init(&f, false, NULL);
+        wsframe_allow_deflate(&f, keep);
+        CHECK(wsframe_is_idle(&f));
+        wstext_read(&f, str_of(bytes, 2), 2, &line, NULL);
+        CHECK(!wsframe_is_idle(&f));
+        wstext_read(&f, str_of(bytes + 2, 7), 7, &line, NULL);
+        CHECK_INT(wsframe_is_idle(&f), !keep);
+        if (keep)
+            wstext_read(&f, str_of(bytes + 9, 7), 7, &line, NULL);
+        CHECK_STR(buf_str(&line), keep ? "text(Hello) text(Hello)" : "text(Hello)");
+        wsframe_clear(&f);
+        buf_clear(&line);
+    }
+}
+
+TEST(a_window_stands_for_an_inflater)
+{
+    static char window[WSDEFLATE_WINDOW], room[1000];
+    struct wsinflater *i = wsinflater_new(STR(""));
+    struct str in = str_of("\xf2\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff", 11);
+    size_t n;
+    CHECK_INT(wsinflater_window(i, NULL), 0);
+    CHECK_INT(wsinflater_get(i, &in, room, sizeof room), 5);
+    CHECK_INT(wsinflater_window(i, NULL), 5);
+    n = wsinflater_window(i, window);
+    CHECK_STR(str_of(window, n), "Hello");
+    wsinflater_free(i);
+    i = wsinflater_new(str_of(window, n));
+    in = str_of("\xf2\x00\x11\x00\x00\x00\x00\xff\xff", 9);
+    CHECK_INT(wsinflater_get(i, &in, room, sizeof room), 5);
+    CHECK_STR(str_of(room, 5), "Hello");
+    wsinflater_free(i);
+}
+
 /* A few bytes that inflate to a lot are handed out a room at a time, and the limit holds for what they become. */
 TEST(inflation_is_bounded)
 {
@@ -286,6 +326,8 @@ main(void)
         cmocka_unit_test(messages_come_back_as_they_were),
         cmocka_unit_test(examples_of_the_rfc),
         cmocka_unit_test(an_earlier_message_is_forgotten_where_that_was_agreed),
+        cmocka_unit_test(a_quiet_reader_keeps_only_what_may_be_referred_to),
+        cmocka_unit_test(a_window_stands_for_an_inflater),
         cmocka_unit_test(inflation_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

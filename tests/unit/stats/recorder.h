@@ -112,7 +112,13 @@ tell_subs(void *arg)
             stats_sub_there(stats, &rooms[i].entry, &rooms[i], mode, rooms[i].n[mode]);
 }
 
-static const struct stats_ops ops = {peer, subscribers, tell_subs};
+static struct str
+ws_id(const void *who, char text[UUID_SIZE])
+{
+    return str_of(text, (size_t)snprintf(text, UUID_SIZE, "id-of-%s", (const char *)who));
+}
+
+static const struct stats_ops ops = {peer, peer, ws_id, subscribers, tell_subs};
 
 /* A fixture with SETTINGS as the caller changed them after begin_settings(). */
 static void

@@ -2,7 +2,7 @@
 #include "proto/wstext.h"
 
 #include "base/clock.h"
-#include "ws/wsconn.h"
+#include "ws/wsconnbase.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,6 +93,8 @@ begin(enum wsconn_role role)
 static void
 end(void)
 {
+    if (wsconns_count(conns) > 0)
+        ws_leave(ws, WSFRAME_GOING_AWAY, STR(""));
     wsconns_free(conns);
     loop_poll(loop);
     loop_poll(loop);
@@ -219,6 +221,31 @@ TEST(input_from_before_is_read_first)
     peer_sends("80:lf");
     TURN_UNTIL(loop, was_said("text(early) text(half)"));
     buf_clear(&b);
+    end();
+}
+
+/* Ten thousand of them are held at a time: what a quiet one keeps matters. */
+TEST(a_quiet_one_keeps_little)
+{
+    static const char frame[] = "\x81\x85\0\0\0\0hello";
+    static const char squeezed[] = "\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07";
+    static const struct wsdeflate_params context = {15, true};
+    CHECK(sizeof(struct wsconn) <= 248);
+    begin(WSCONN_SERVER);
+    CHECK(wsconn_of(ws)->more == NULL);
+    peer_says(str_of(frame, 8));
+    TURN_UNTIL(loop, wsconn_of(ws)->more != NULL);
+    peer_says(str_of(frame + 8, 3));
+    TURN_UNTIL(loop, was_said("text(hello)"));
+    CHECK(wsconn_of(ws)->more == NULL);
+    end();
+
+    begin_with(WSCONN_SERVER, (struct wsconns_settings){.activity_timeout = 1800}, &context);
+    wsconn_start(ws, STR(""));
+    CHECK(wsconn_of(ws)->more == NULL);
+    peer_says(str_of(squeezed, 13));
+    TURN_UNTIL(loop, was_said("text(Hello)"));
+    CHECK(wsconn_of(ws)->more != NULL && wsconn_of(ws)->more->reading);
     end();
 }
 
@@ -377,6 +404,7 @@ main(void)
         cmocka_unit_test(ready_frames_go_out_as_they_are),
         cmocka_unit_test(messages_are_compressed_where_that_was_agreed),
         cmocka_unit_test(input_from_before_is_read_first),
+        cmocka_unit_test(a_quiet_one_keeps_little),
         cmocka_unit_test(peer_closes),
         cmocka_unit_test(we_close),
         cmocka_unit_test(who_leaves_hears_no_more),
