@@ -293,10 +293,15 @@ on_stop_timer(struct timer *t)
     if (!p->clients_told)
         tell_clients(p);
     open = h1server_count(p->clients) + doors_count(&p->doors) + wsconns_count(p->wsconns);
-    if ((open == 0 && !proxy_busy(p->proxy)) || clock_now() >= p->stop_at)
+    if (open == 0 && !proxy_busy(p->proxy)) {
         loop_stop(p->loop);
-    else
+    } else if (clock_now() >= p->stop_at) {
+        if (open > 0)
+            log_info("connections cut off after %d seconds: %zu", STOP_MS / 1000, open);
+        loop_stop(p->loop);
+    } else {
         loop_timer(p->loop, t, STOP_LOOK_MS);
+    }
 }
 
 static void

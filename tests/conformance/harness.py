@@ -31,15 +31,16 @@ import threading
 import time
 
 HOST = "127.0.0.1"
-TIMEOUT = 20.0          # how long anything that must happen may take
+TIMEOUT = 40.0          # how long anything that must happen may take
 QUIET = 0.25            # how long to watch for something that must not happen
+END = 60.0              # how long a program that has been told to end may take
 
 
 def patient(timeout):
     """How long to wait for what a test expects within `timeout`: long enough
     for a machine that stands still for seconds.  Limits are there to end a
     broken test, not to measure."""
-    return max(4 * timeout, 8.0)
+    return max(4 * timeout, 20.0)
 
 
 def env_int(name, default):
@@ -67,6 +68,45 @@ _names = itertools.count(1)
 def unique(prefix="c"):
     """A name that no other test uses: for channels, paths, ids."""
     return "%s%d-%d" % (prefix, os.getpid(), next(_names))
+
+
+def put_off(begin, publish, arrived, timer):
+    """Shows that messages put off a keep-alive, whose timer runs for that many
+    seconds at least: c = begin(channel), then publish(channel) and arrived(c),
+    which says whether the message is the next that comes, for 2.5 times that.
+    Begins anew when the machine has stood still for as long as the timer runs.
+    Returns c."""
+    for _ in range(20):
+        ch, last = unique(), time.monotonic()
+        c, end = begin(ch), last + 2.5 * timer
+        while True:
+            time.sleep(timer / 4)
+            before = time.monotonic()
+            publish(ch)
+            right = arrived(c)
+            if time.monotonic() - last >= timer:
+                break
+            assert right, "a keep-alive came %g s after a message" % (time.monotonic() - last)
+            if time.monotonic() > end:
+                return c
+            last = before
+        c.close()
+    raise AssertionError("the machine stands still all the time")
+
+
+def steadily(limit, talk):
+    """talk(tick) has to go on without a pause, for the server's sake, and calls
+    tick() all the while.  When something goes wrong and there was a pause of
+    LIMIT seconds, the machine stood still: it is tried again."""
+    for _ in range(20):
+        ticks = [time.monotonic()]
+        try:
+            return talk(lambda: ticks.append(time.monotonic()))
+        except (AssertionError, Closed, OSError):
+            ticks.append(time.monotonic())
+            if max(b - a for a, b in zip(ticks, ticks[1:])) < limit:
+                raise
+    raise AssertionError("the machine stands still all the time")
 
 
 # ---------------------------------------------------------------------------
@@ -152,7 +192,7 @@ class Leases:
         self.kind = kind
         self.held = {}
 
-    def take(self, numbers, usable, timeout=30):
+    def take(self, numbers, usable, timeout=4 * TIMEOUT):
         """The first number that nobody holds and that is usable(n).  When there
         is none, waits for one to be given back."""
         end = time.monotonic() + timeout
@@ -318,10 +358,18 @@ class Stream:
         self.sock = sock
         self.buf = b""
         self.eof = False
+        self.begun, self.n_begun = [], 0        # what came first of all, a megabyte or so
+
+    @property
+    def all(self):
+        """Everything ever received."""
+        assert self.n_begun < 1 << 20, "not all of so much was kept"
+        return b"".join(self.begun)
 
     def send(self, data):
         if isinstance(data, str):
             data = data.encode("latin-1")
+        self.sock.settimeout(patient(TIMEOUT))      # not what was left of reading's limit
         self.sock.sendall(data)
 
     def close(self):
@@ -360,6 +408,9 @@ class Stream:
             self.eof = True
             return False
         self.buf += data
+        if self.n_begun < 1 << 20:
+            self.begun.append(data)
+            self.n_begun += len(data)
         return True
 
     def until(self, mark, timeout=TIMEOUT):
@@ -504,6 +555,7 @@ class Client(Stream):
     """A client connection.  port may be a number or the path of a unix socket."""
 
     def __init__(self, port, tls=None, server_name="localhost", rcvbuf=None, source=None, timeout=TIMEOUT):
+        timeout = patient(timeout)
         if isinstance(port, str):
             sock = socket.socket(socket.AF_UNIX)
             sock.settimeout(timeout)
@@ -1057,8 +1109,8 @@ class Server:
         import zmq
         s = self.zmq.socket(getattr(zmq, kind))
         s.setsockopt(zmq.LINGER, 0)
-        s.setsockopt(zmq.RCVTIMEO, int(TIMEOUT * 1000))
-        s.setsockopt(zmq.SNDTIMEO, int(TIMEOUT * 1000))
+        s.setsockopt(zmq.RCVTIMEO, int(patient(TIMEOUT) * 1000))
+        s.setsockopt(zmq.SNDTIMEO, int(patient(TIMEOUT) * 1000))
         if connect:
             s.connect(connect)
         if bind:
@@ -1110,6 +1162,18 @@ class Server:
             self._read_subs(0.05)
         missing = set(channels) - self._subs
         assert not missing, "no subscription to %r" % sorted(missing)
+
+    def wait_held(self, channel, n=1):
+        """Waits until the log has told of that many holds on a channel, all that
+        began since the start: a subscription that lingers says nothing of a
+        new one."""
+        rx = re.compile(r" subscribe \S+ channel=%s( retry)?$" % re.escape(channel), re.M)
+        wait_for(lambda: len(rx.findall(self.logs())) >= n, what="%d holds on %s" % (n, channel))
+
+    def wait_left(self, channel, n=1):
+        """The same for holds that have ended."""
+        rx = re.compile(r" unsubscribe \S+ channel=%s$" % re.escape(channel), re.M)
+        wait_for(lambda: len(rx.findall(self.logs())) >= n, what="the end of %d holds on %s" % (n, channel))
 
     def wait_unsubscribed(self, *channels, timeout=TIMEOUT):
         wait_for(lambda: (self._read_subs(0.05) or True) and not (set(channels) & self._subs), timeout,
@@ -1197,10 +1261,10 @@ class Stats:
         monitor = self.sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.sock.subscribe(b"")
         self.sock.connect("ipc://%s/%s-stats" % (server.run_dir, server.name))
-        assert monitor.poll(int(TIMEOUT * 1000)), "no handshake on the stats socket"
+        assert monitor.poll(int(patient(TIMEOUT) * 1000)), "no handshake on the stats socket"
         self.sock.disable_monitor()
         self.seen = []
-        time.sleep(0.1)         # the subscription follows the handshake over the same connection
+        time.sleep(0.3)         # the subscription follows the handshake over the same connection
 
     def read(self, timeout):
         """Reads one message into self.seen as (type, dict); False if none comes."""
@@ -1386,12 +1450,12 @@ class Target:
         if p is not None and p.poll() is None:
             p.terminate()
             try:
-                if p.wait(8) != 0:
+                if p.wait(END) != 0:
                     bad = "ended with %d" % p.returncode
             except subprocess.TimeoutExpired:
                 p.kill()
-                p.wait(5)
-                bad = "did not end within 8 s of SIGTERM"
+                p.wait()
+                bad = "did not end within %g s of SIGTERM" % END
         log = self.logs(server) if bad else None
         if not self.keep:
             shutil.rmtree(server.dir, ignore_errors=True)

@@ -17,7 +17,7 @@ def publish(server, request, publish_tool):
     spec = "http://localhost:%d" % server.control_port if request.param == "http" else "tcp://127.0.0.1:%d" % server.push_port
 
     def run(*args):
-        r = subprocess.run([publish_tool, "--spec", spec] + list(args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10)
+        r = subprocess.run([publish_tool, "--spec", spec] + list(args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         assert r.returncode == 0, r.stdout
         assert r.stdout.decode().strip() == "Published"
     return run

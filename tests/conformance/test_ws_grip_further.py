@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import BINARY, CLOSE, CONT, PING, PONG, TEXT, unique
+from harness import BINARY, CLOSE, CONT, PING, PONG, TEXT, steadily, unique
 from test_ws_grip import KEY, trusted
 from ws_harness import close_bytes, control, masked, short, wire_fixture, ws_item  # noqa: F401
 
@@ -240,7 +240,7 @@ def test_delayed(wire, fields, message):
     start = time.monotonic()
     o.control("send-delayed", **fields)
     assert c.message(3) == message
-    assert 0.8 < time.monotonic() - start < 2
+    assert 0.8 < time.monotonic() - start < 20
 
 
 def test_delayed_message_is_lost_with_the_connection(wire):
@@ -284,7 +284,7 @@ def test_empty_keep_alives(wire):
 def test_interval_does_not_wait_for_idleness(wire):
     c, o = wire.pair(grip=True)
     o.control("keep-alive", content="tick", timeout=1, mode="interval")
-    end = time.monotonic() + 3
+    end = time.monotonic() + 30
     got = None
     while got != "tick" and time.monotonic() < end:
         o.send_text("m:busy")
@@ -295,13 +295,17 @@ def test_interval_does_not_wait_for_idleness(wire):
 
 @pytest.mark.parametrize("say", [lambda o: o.send_text("m:busy"), lambda o: o.send(PING, b"busy"), lambda o: o.send_parts(TEXT, [b"m:bu", b"sy"])])
 def test_what_is_sent_restarts_an_idle_keep_alive(wire, say):
-    c, o = wire.pair(grip=True)
-    o.control("keep-alive", content="tick", timeout=2)
-    for _ in range(7):
-        say(o)
-        assert c.message()[1] == b"busy"
-        time.sleep(0.3)
-    assert c.text(3) == "tick"
+    def talk(tick):
+        c, o = wire.pair(grip=True)
+        o.control("keep-alive", content="tick", timeout=2)      # which takes a second at least
+        for _ in range(9):
+            tick()
+            say(o)
+            assert c.message()[1] == b"busy"
+            tick()
+            time.sleep(0.25)
+        assert c.text(3) == "tick"
+    steadily(0.33, talk)
 
 
 def test_client_messages_do_not_restart_a_keep_alive(wire):

@@ -347,13 +347,13 @@ def test_close_that_is_never_answered(wire):
     c, o = wire.pair()
     d, p = wire.pair()
     e, q = wire.member(ch)
+    start = time.monotonic()
     c.send_close(4001)
     p.send_close(4002)
     wire.server.publish(ws_item(ch, action="close", code=4003))
     assert o.closing()[0] == 4001 and d.closing()[0] == 4002 and e.closing()[0] == 4003 and q.closing()[0] == 1000
-    start = time.monotonic()
     assert c.closing(14)[0] == 1011
-    assert 8 < time.monotonic() - start < 13
+    assert 8 < time.monotonic() - start < 40
     for x in (o, d, e, q):
         x.ended(4)
     p.until_end(5)

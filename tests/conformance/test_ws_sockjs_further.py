@@ -10,7 +10,7 @@ import pytest
 
 from harness import BINARY, PING, PONG, TEXT, unique, wait_for
 from test_ws_sockjs import Session, fetch, framed, messages, routes, taken
-from ws_harness import Wire, wire_fixture, ws_item  # noqa: F401
+from ws_harness import Wire, wire_fixture, ws_frame, ws_item  # noqa: F401
 
 LIMIT = 10                      # s for what comes after 5
 
@@ -29,8 +29,9 @@ def beating(server, origin):
     s.open()
     t = Session(w)
     t.open()
+    start = time.monotonic()
     poll, stream = s.start("POST", "xhr"), t.start("GET", "eventsource")
-    yield poll, stream, framed(w)[0], time.monotonic()
+    yield poll, stream, framed(w)[0], start
     w.close()
 
 
@@ -135,8 +136,8 @@ def test_methods_of_transports(wire):
 
 def test_session_without_a_poll_ends(wire):
     s = Session(wire)
-    o = s.open()
     begun = time.monotonic()
+    o = s.open()
     o.gone(LIMIT)
     assert time.monotonic() - begun > 3
     assert s.send("too late").status == 404
@@ -373,8 +374,7 @@ def test_bytes_of_polls(wire):
     o = wire.keep(s.door.next().accept_grip())
     r = c.read_response()
     assert r.body == b"o\n"
-    o.send_text("m:m1")
-    o.send_text("m:m2")
+    o.raw(ws_frame(TEXT, "m:m1") + ws_frame(TEXT, "m:m2"))
     time.sleep(0.05)
     assert raw_answer(wire, "POST", s.base + "/xhr", ORIGIN) == whole(b"200 OK", b"text/plain", b'a["m1","m2"]\n')
     o.send_text("m:m\u00fc\"\\\n")

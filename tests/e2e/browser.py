@@ -12,7 +12,7 @@ import pytest
 
 from harness import free_port, wait_for
 
-BROWSER_TIMEOUT = 60            # to start; a loaded machine takes its time
+BROWSER_TIMEOUT = 120           # to start; a loaded machine takes its time
 
 
 class Browser:
@@ -29,7 +29,8 @@ class Browser:
                     "--user-data-dir=" + os.path.join(folder, "profile")]
             if os.getuid() == 0:
                 args.append("--no-sandbox")
-            options = {"browserName": "chrome", "acceptInsecureCerts": True, "goog:chromeOptions": {"args": args}}
+            options = {"browserName": "chrome", "acceptInsecureCerts": True,
+                       "timeouts": {"script": (BROWSER_TIMEOUT - 10) * 1000}, "goog:chromeOptions": {"args": args}}
             self.session = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": options}})["sessionId"]
         except BaseException:
             self.close()
@@ -47,7 +48,7 @@ class Browser:
 
     def is_ready(self):
         try:
-            return self.ask("GET", "/status", timeout=5)["ready"]
+            return self.ask("GET", "/status", timeout=BROWSER_TIMEOUT)["ready"]
         except OSError:
             assert self.driver.poll() is None, "chromedriver has ended"
             return False

@@ -58,7 +58,7 @@ const kinds = {
 
     'sockjs': ({id, url, transports}) => {
         const SockJS = load('sockjs-client');
-        const sock = new SockJS(url, null, {transports, timeout: 10000});
+        const sock = new SockJS(url, null, {transports, timeout: 100000});
         sock.onopen = () => say(id, 'open', {transport: sock.transport});
         sock.onmessage = (e) => say(id, 'message', {text: e.data});
         sock.onclose = (e) => say(id, 'close', {code: e.code, reason: e.reason, clean: e.wasClean});

@@ -17,7 +17,7 @@ TOP = os.path.join(HERE, "..", "..")
 MODULES = os.path.join(TOP, "build", "npm")
 WANTED = os.path.join(HERE, "..", "tools", "npm")
 INSTALL_LIMIT = 40              # seconds for npm
-LIMIT = 20.0                    # for anything else
+LIMIT = 120.0                   # for anything else
 
 
 def run_limited(argv, cwd, limit):
@@ -142,7 +142,7 @@ class Node:
     def close(self):
         self.process.stdin.close()      # it ends by itself then
         try:
-            self.process.wait(5)
+            self.process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

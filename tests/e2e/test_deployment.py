@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness import HOST, TEXT, Client, Frames, build_head, certificate, client_tls, free_port, hold, item, port_open, \
+from harness import END, HOST, TEXT, Client, Frames, build_head, certificate, client_tls, free_port, hold, item, port_open, \
     unique, wait_for, ws_accept_key, ws_frame
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
@@ -90,7 +90,7 @@ class Front:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(END)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -315,4 +315,4 @@ def test_logrotate(target, tmp_path):
         wait_for(lambda: log.exists() and "reloading" in log.read_text(), 10, "a log file anew")
     finally:
         p.terminate()
-        p.wait(10)
+        p.wait(END)

@@ -37,7 +37,7 @@ def test_gone_links_are_told_when_the_daemon_stops(start_server, origin):
     c.send_request("GET", origin.serve(hold("response", ch, {"Grip-Link": link(gone + "?response", "gone")}, "late")))
     wait_for(lambda: s.logs().count("subscribe http") >= 2, what="both to be held")
     s.process.terminate()
-    assert s.process.wait(8) == 0
+    assert s.process.wait(60) == 0
     assert c.read_response().body == b"late"
     assert sorted(r.query for r in origin.requests(gone)) == ["response", "stream"]
     assert "POST http://localhost%s?stream code=200 0" % gone in s.logs()
@@ -92,7 +92,7 @@ def test_https_link_elsewhere_is_asked_only_with_a_certificate_that_is_trusted(s
 @pytest.mark.parametrize("ids,requests", [("; prev-id=1", 1), ("", 2)], ids=["with-ids", "without"])
 def test_requests_that_differ_in_their_query_are_shared_when_ids_say_where_to_begin(server, origin, ids, requests):
     ch, go = unique(), threading.Event()
-    second = origin.serve(lambda r: (go.wait(TIMEOUT), hold("stream", ch, {"Grip-Link": link("/never")}, "back"))[1])
+    second = origin.serve(lambda r: (go.wait(4 * TIMEOUT), hold("stream", ch, {"Grip-Link": link("/never")}, "back"))[1])
     p = origin.serve(lambda r: hold("stream", ch + ids, {"Grip-Link": link("%s?%s" % (second, r.query))}, "o"))
     clients = [open_stream(server, "%s?%d" % (p, n)) for n in range(2)]
     wait_for(lambda: server.logs().count("channel=%s\n" % ch) >= 2, what="2 subscriptions")

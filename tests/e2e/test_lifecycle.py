@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import HOST, TIMEOUT, Reply, fetch, free_port, hold, item, port_open, unique, wait_for
+from harness import END, HOST, TIMEOUT, Reply, fetch, free_port, hold, item, patient, port_open, unique, wait_for
 
 CONFIG = """[global]
 rundir=run
@@ -34,7 +34,7 @@ def pushpind(target, tmp_path):
     """pushpind(ARGUMENT...): runs it to its end in a folder of its own."""
     def run(*args, timeout=TIMEOUT):
         return subprocess.run([target.binary] + list(args), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+                              stderr=subprocess.PIPE, text=True, timeout=patient(timeout))
     return run
 
 
@@ -80,12 +80,17 @@ def server(start_server, origin):
     s.stop()
 
 
-def ends(server, within):
-    """Waits for the program's end; its exit status."""
+CUT = re.compile(r"^\[INFO\] \S+ \S+ connections cut off after 4 seconds: (\d+)$", re.M)
+
+
+def ends(server, cut=0):
+    """Waits for the program's end, with that many connections cut off; its exit status."""
     try:
-        return server.process.wait(within)
+        status = server.process.wait(END)
     except subprocess.TimeoutExpired:
-        raise AssertionError("still running after %g s; the log ends with\n%s" % (within, server.logs()[-2000:]))
+        raise AssertionError("still running after %g s; the log ends with\n%s" % (END, server.logs()[-2000:]))
+    assert CUT.findall(server.logs()) == ([str(cut)] if cut else [])
+    return status
 
 
 def stop_listening(server):
@@ -155,7 +160,7 @@ def running(target, tmp_path):
     yield run
     for p in started:
         p.terminate()
-        assert p.wait(5) == 0
+        assert p.wait(END) == 0
 
 
 @pytest.mark.parametrize("path", ["config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf"])
@@ -317,7 +322,7 @@ def test_check_of_the_shipped_files(pushpind):
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_with_status_0(server, sig):
     os.kill(server.pid, sig)
-    assert ends(server, 3) == 0
+    assert ends(server) == 0
     assert "stopping..." in server.logs()
 
 
@@ -332,7 +337,7 @@ def test_stream_ends_with_its_last_chunk(server, origin):
         assert c.read_chunks(5) == b"line\n"
         os.kill(server.pid, signal.SIGTERM)
         assert c.rest() == b"0\r\n\r\n"
-    assert ends(server, 3) == 0
+    assert ends(server) == 0
 
 
 def test_long_poll_gets_its_timeout_response(server, origin):
@@ -344,7 +349,7 @@ def test_long_poll_gets_its_timeout_response(server, origin):
         r = c.read_response()
         assert (r.status, r.body) == (200, b"nothing yet\n")
         c.closed()
-    assert ends(server, 3) == 0
+    assert ends(server) == 0
 
 
 def test_idle_connection_is_closed_at_once(server, origin):
@@ -352,7 +357,7 @@ def test_idle_connection_is_closed_at_once(server, origin):
         assert c.request("GET", origin.serve(Reply(200, {}, "ok"))).status == 200
         os.kill(server.pid, signal.SIGTERM)
         c.closed()
-    assert ends(server, 3) == 0
+    assert ends(server) == 0
 
 
 def test_request_in_flight_finishes(server, origin):
@@ -369,7 +374,7 @@ def test_request_in_flight_finishes(server, origin):
         answer.set()
         r = c.read_response()
         assert (r.status, r.body) == (200, b"late")
-    assert ends(server, 3) == 0
+    assert ends(server) == 0
 
 
 def silent(origin):
@@ -387,7 +392,7 @@ def test_what_is_not_done_after_four_seconds_is_cut(server, origin):
         origin.wait_request(p)
         began = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert ends(server, 6) == 0
+        assert ends(server, cut=1) == 0
         assert time.monotonic() - began > 3.5
 
 
@@ -399,7 +404,7 @@ def test_second_signal_ends_it_at_once(server, origin):
         stop_listening(server)
         assert server.alive()
         os.kill(server.pid, signal.SIGTERM)
-        assert ends(server, 2) == 0
+        assert ends(server) == 0
 
 
 def test_nothing_is_left_behind(server, origin):
@@ -434,7 +439,7 @@ def test_nothing_is_left_behind(server, origin):
     for c in stay:
         c.rest()
         c.close()
-    assert ends(server, 5) == 0
+    assert ends(server) == 0
 
 
 @pytest.mark.parametrize("rate", [0, 1000])  # the second would take a minute and a half

@@ -14,9 +14,9 @@ import time
 
 import pytest
 
-from harness import HOST, TIMEOUT, Client, Closed, Reply, Target, build_request, free_port, hold, item, port_open, unique, wait_for
+from harness import END, HOST, TIMEOUT, Client, Closed, Reply, Target, build_request, free_port, hold, item, port_open, unique, wait_for
 
-LONG = 60       # for what takes its time with thousands of clients and a sanitizer
+LONG = 300      # for what takes its time with thousands of clients and a sanitizer
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,14 @@ def cpu_seconds(pid):
 
 
 def check_no_spin(server):
-    """The program sleeps while nothing happens."""
-    before = cpu_seconds(server.pid)
-    time.sleep(0.5)
-    assert cpu_seconds(server.pid) - before < 0.2
+    """The program sleeps while nothing happens, once it has done what it was given to do."""
+    for _ in range(20):
+        before = cpu_seconds(server.pid)
+        time.sleep(0.5)
+        took = cpu_seconds(server.pid) - before
+        if took < 0.2:
+            return
+    raise AssertionError("%g s of CPU in half a second, again and again" % took)
 
 
 def descriptors(pid):
@@ -192,14 +196,15 @@ def test_clients_beyond_the_descriptors_wait(start_server, origin):
     parked = [open_stream(server, path) for _ in range(10)]
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (descriptors(server.pid) + 20,) * 2)
     many = [socket.create_connection((HOST, server.http_port), TIMEOUT) for _ in range(60)]
+    since = time.monotonic()
     server.wait_log(r"\[WARN\] .*cannot accept on .*: Too many open files")
     check_no_spin(server)
-    assert server.logs().count("cannot accept") < 5        # it is said now and then
+    assert server.logs().count("cannot accept") <= time.monotonic() - since + 3        # it is said each second
     many[-1].send(build_request("GET", "/"))
     for c in many[:-1]:
         c.close()
     late = many[-1]
-    late.settimeout(TIMEOUT)
+    late.settimeout(LONG)
     assert late.recv(100).startswith(b"HTTP/1.1 404 ")
     server.publish(item(ch, stream="still here\n"))
     for c in parked:
@@ -287,9 +292,9 @@ def test_publish_to_ten_thousand_while_others_are_served(server, origin):
         stop.set()
         asker.join()
         crowd.close()
+    assert times, "nobody was served meanwhile"
     print("%d subscribers, 5 items: %.2f s; %d other requests meanwhile: median %.1f ms, slowest %.1f ms; alone %.1f ms" % (
         n, took, len(times), sorted(times)[len(times) // 2] * 1000, max(times) * 1000, alone * 1000))
-    assert len(times) > 3
 
 
 def test_burst_arrives_complete_and_in_order(server, origin):
@@ -473,24 +478,24 @@ def test_many_held_clients_on_sigterm(start_server, origin):
     went = threading.Event()
 
     def late(request):
-        went.wait(TIMEOUT)
+        went.wait(LONG)
         return hold("response", poll, body="late\n")
     late_path = origin.serve(late)
     last = server.client()
     last.send_request("GET", late_path)
     origin.wait_request(late_path)
-    began = time.monotonic()
     os.kill(server.pid, signal.SIGTERM)
+    server.wait_log("stopping")
+    went.set()      # it was under way, and becomes a hold: that ends as the others did
+    assert last.read_response().body == b"late\n"
+    last.close()
     for i, c in enumerate(clients):
         r = c.read_response()
         assert r.complete and r.body == (b"none\n" if i % 2 else b"open\n")
         c.closed()
         c.close()
-    went.set()      # it was under way, and becomes a hold: that ends as the others did
-    assert last.read_response().body == b"late\n"
-    last.close()
-    assert server.process.wait(6) == 0
-    assert time.monotonic() - began < 3.5
+    assert server.process.wait(END) == 0
+    assert "connections cut off" not in server.logs()
 
 
 def run_with_logfile(target, tmp_path, origin, logfile):
@@ -519,7 +524,7 @@ stats_spec=
 
 def end(p):
     p.terminate()
-    assert p.wait(8) == 0
+    assert p.wait(END) == 0
 
 
 def test_log_rotation_by_rename_and_hup(target, tmp_path, origin):

@@ -10,10 +10,12 @@ import time
 
 import pytest
 
-from harness import HOST, TIMEOUT, Client, Reply, build_head, chunked, free_port, hold, unique, wait_for, without_grip
+from harness import (HOST, TIMEOUT, Client, Reply, build_head, chunked, free_port, hold, steadily, unique, wait_for,
+                     without_grip)
 
 SMALL = 4096            # of a socket whose owner reads slowly
 MB = 1 << 20
+MUCH = 20       # seconds: more than what shall take one does on the slowest machine, less than without a limit
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,12 @@ def hasty(start_server, origin):
     """A server that gives nobody more than a second."""
     return start_server("* localhost:%d\ndebug.test,debug localhost:%d" % (origin.port, origin.port),
                         {"client_idle_timeout": "1", "activity_timeout": "1"})
+
+
+@pytest.fixture(scope="module")
+def brisk(start_server, origin):
+    """One that gives clients their time until they ask."""
+    return start_server("* localhost:%d\ndebug.test,debug localhost:%d" % (origin.port, origin.port), {"activity_timeout": "1"})
 
 
 def took(what):
@@ -264,12 +272,16 @@ def test_early_answer_of_an_origin_that_reads_no_further(server, origin):
 def test_client_that_is_slow_to_notice_an_early_answer_gets_it(server, origin):
     """It sends for longer than the two seconds that we wait for one that is silent."""
     p = origin.serve(Reply(401, {}, "no", close=True), early=True)
-    with server.client() as c:
-        c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": str(50 * MB)}))
-        for _ in range(35):
-            c.send(b"x" * 20000)
-            time.sleep(0.1)
-        assert c.read_response().status == 401
+
+    def talk(tick):
+        with server.client() as c:
+            c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": str(50 * MB)}))
+            for _ in range(35):
+                c.send(b"x" * 20000)
+                time.sleep(0.1)
+                tick()
+            assert c.read_response().status == 401
+    steadily(0.95, talk)
 
 
 def test_upload_goes_on_while_the_answer_runs(server, origin):
@@ -298,7 +310,7 @@ def test_upload_and_half_close_before_the_origin_has_read(server, origin):
     go = threading.Event()
 
     def handler(request):
-        go.wait(30)
+        go.wait(4 * TIMEOUT)
         drain(request.conn, int(request.get("Content-Length")))
         request.conn.reply(200, {}, request.get("Content-Length"))
     p = origin.serve(handler, early=True)
@@ -318,7 +330,7 @@ def test_half_close_while_the_last_bytes_are_held_back(server, origin):
     go = threading.Event()
 
     def handler(request):
-        go.wait(30)
+        go.wait(4 * TIMEOUT)
         drain(request.conn, int(request.get("Content-Length")))
         request.conn.reply(200, {}, request.get("Content-Length"))
     p = origin.serve(handler, early=True)
@@ -473,7 +485,7 @@ def test_target_that_cannot_be_connected_to_in_time(start_server, origin, full):
     s = start_server("one.test,debug 127.0.0.1:{f}\n* 127.0.0.1:{f} localhost:{o}".format(f=full.port, o=origin.port),
                      {"origin_connect_timeout": "1"})
     p = origin.serve(Reply(200, {}, "second"))
-    assert 0.9 < took(lambda: s.get(p)) < 4
+    assert 0.9 < took(lambda: s.get(p)) < 9          # where 10 is the default
     assert s.get(p).body == b"second"
     r = s.get(p, host="one.test")
     assert (r.status, r.reason, r.body) == (504, "Gateway Timeout", b"connection timed out\n")
@@ -484,8 +496,8 @@ def test_failed_target_is_asked_last_for_a_while_and_first_again(start_server, s
     second = start_origin()
     s = start_server("* 127.0.0.1:%d 127.0.0.1:%d" % (port, second.port))
     second.serve(Reply(200, {}, "second"), path="/")
-    assert s.get("/").body == b"second"
     begun = time.monotonic()
+    assert s.get("/").body == b"second"
     first = start_origin(port=port)
     first.serve(Reply(200, {}, "first"), path="/")
     assert s.get("/").body == b"second" or time.monotonic() - begun > 4
@@ -554,86 +566,110 @@ def test_fresh_connection_that_breaks_is_not_replaced(start_server, start_origin
 # time limits
 
 def test_silent_client_is_closed_without_a_word(hasty):
+    begun = time.monotonic()
     with hasty.client() as c:
-        assert 0.8 < took(c.closed) < 4
+        c.closed()
+        assert 0.8 < time.monotonic() - begun < MUCH
 
 
 def test_single_bytes_of_a_head_buy_no_time(hasty):
+    begun = time.monotonic()
     with hasty.client() as c:
-        begun = time.monotonic()
         with pytest.raises((OSError, AssertionError)):
             for byte in "GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + "x" * 100:
                 c.send(byte)
                 time.sleep(0.1)
                 assert not c.buf
-        assert 0.8 < time.monotonic() - begun < 5
+        assert 0.8 < time.monotonic() - begun < MUCH
         assert not c.buf
 
 
 def test_idle_time_begins_after_the_answer(hasty, origin):
     p = origin.serve(Reply(200, {}, "x"))
-    with hasty.client() as c:
-        for _ in range(4):
-            assert c.get(p).status == 200
-            time.sleep(0.4)
-        c.closed()
+
+    def talk(tick):
+        with hasty.client() as c:
+            for _ in range(6):
+                tick()
+                assert c.get(p).status == 200
+                tick()
+                time.sleep(0.25)
+            c.closed()
+    steadily(0.33, talk)        # a request, a pause and a request together take less than a second
 
 
 def test_body_that_drips_in_gets_408(hasty, origin):
     p = origin.serve(Reply(200, {}, "x"))
-    with hasty.client() as c:
-        begun = time.monotonic()
-        c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": "5000"}))
-        stop = threading.Event()
 
-        def drip():
+    def talk(tick):
+        with hasty.client() as c:
+            begun = time.monotonic()
+            c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "a", "Content-Length": "5000"}))
+            stop = threading.Event()
+
+            def drip():
+                try:
+                    while not stop.wait(0.1):
+                        c.send(b"x")
+                        tick()
+                except OSError:
+                    pass
+            thread = threading.Thread(target=drip, daemon=True)
+            thread.start()
             try:
-                while not stop.wait(0.1):
-                    c.send(b"x")
-            except OSError:
-                pass
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        r = c.read_response()
-        assert (r.status, r.get("Connection")) == (408, "close")
-        assert 0.8 < time.monotonic() - begun < 4
-        stop.set()
-        thread.join()
+                r = c.read_response()
+            finally:
+                stop.set()
+                thread.join()
+            assert (r.status, r.get("Connection")) == (408, "close")
+            assert 0.8 < time.monotonic() - begun < MUCH
+    steadily(0.45, talk)
     assert not origin.requests(p)
 
 
-def test_origin_that_does_not_answer_gives_504(hasty, origin):
+def test_origin_that_does_not_answer_gives_504(brisk, origin):
     p = origin.serve(lambda request: request.conn.wait_gone() and None)
-    assert (hasty.get(p).status, hasty.get(p).body) == (504, b"Error while proxying to origin.\n")
-    assert hasty.get(p, host="debug.test").body == b"no response in time\n"
+    assert (brisk.get(p).status, brisk.get(p).body) == (504, b"Error while proxying to origin.\n")
+    assert brisk.get(p, host="debug.test").body == b"no response in time\n"
 
 
-def test_origin_that_stops_in_the_middle_is_cut_off(hasty, origin):
+def test_origin_that_stops_in_the_middle_is_cut_off(brisk, origin):
     def handler(request):
-        request.conn.start_chunked()
-        request.conn.send_chunk(b"half")
+        request.conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        sent.append(time.monotonic())
         request.conn.wait_gone()
     p = origin.serve(handler)
-    with hasty.client() as c:
-        c.send_request("GET", p)
-        assert c.read_head().chunked
-        assert c.rest() == b"4\r\nhalf\r\n"
+    for _ in range(20):
+        with brisk.client() as c:
+            sent, begun = [], time.monotonic()
+            c.send_request("GET", p)
+            r = c.read_head()
+            if r.status == 504 and (not sent or sent[0] - begun > 0.9):     # the machine stood still
+                continue
+            assert r.chunked
+            assert c.rest() == b"4\r\nhalf\r\n"
+            return
+    raise AssertionError("the machine stands still all the time")
 
 
 def test_response_timeout_begins_when_the_request_is_whole(start_server, origin):
     s = start_server("debug.test,debug localhost:{o}\n* localhost:{o}".format(o=origin.port), {"origin_response_timeout": "1"})
     p = origin.serve(lambda request: request.conn.wait_gone() and None)
     r = [None]
-    assert 0.8 < took(lambda: r.insert(0, s.get(p, host="debug.test"))) < 4
+    assert 0.8 < took(lambda: r.insert(0, s.get(p, host="debug.test"))) < MUCH
     assert (r[0].status, r[0].body) == (504, b"no response in time\n")
     assert s.get(p).body == b"Error while proxying to origin.\n"
     q = origin.serve(lambda request: Reply(200, {}, str(len(request.body))))
-    with s.client() as c:
-        c.send(build_head("POST %s HTTP/1.1" % q, {"Host": "a", "Content-Length": "80000"}))
-        for _ in range(4):
-            c.send(b"x" * 20000)
-            time.sleep(0.5)
-        assert c.read_response().body == b"80000"
+
+    def upload(tick):
+        with s.client() as c:
+            c.send(build_head("POST %s HTTP/1.1" % q, {"Host": "a", "Content-Length": "80000"}))
+            for _ in range(4):
+                time.sleep(0.4)
+                tick()
+                c.send(b"x" * 20000)
+            assert c.read_response().body == b"80000"
+    steadily(0.9, upload)
     with s.client() as c:
         c.send(build_head("POST %s HTTP/1.1" % p, {"Host": "debug.test", "Content-Length": "40000"}))
         c.send(b"x" * 20000)
@@ -641,7 +677,7 @@ def test_response_timeout_begins_when_the_request_is_whole(start_server, origin)
         c.send(b"x" * 20000)
         begun = time.monotonic()
         assert c.read_response().status == 504
-        assert 0.8 < time.monotonic() - begun < 4
+        assert 0.8 < time.monotonic() - begun < MUCH
 
 
 def test_slow_answer_is_not_cut_by_the_response_timeout(start_server, origin):
@@ -655,25 +691,25 @@ def test_slow_answer_is_not_cut_by_the_response_timeout(start_server, origin):
         time.sleep(1.3)
         request.conn.send_chunk()
     p = origin.serve(handler)
-    assert s.get(p, timeout=20).body == b"xxx"
+    wait_for(lambda: s.get(p).body == b"xxx", what="an answer whose beginning is not late by chance")
 
 
-def test_client_that_reads_nothing_is_closed(hasty, origin):
+def test_client_that_reads_nothing_is_closed(brisk, origin):
     gone = threading.Event()
 
     def handler(request):
         request.conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (100 * MB))
         flow = Flow(request.conn.sock, 100 * MB)
-        flow.thread.join(20)
+        flow.thread.join(4 * TIMEOUT)
         if flow.error is not None:
             gone.set()
     p = origin.serve(handler)
-    with Client(hasty.http_port, rcvbuf=SMALL) as c:
+    with Client(brisk.http_port, rcvbuf=SMALL) as c:
         c.send_request("GET", p)
-        assert gone.wait(20)
+        assert gone.wait(4 * TIMEOUT)
 
 
-def test_client_that_reads_a_little_now_and_then_is_served(hasty, origin):
+def test_client_that_reads_a_little_now_and_then_is_served(brisk, origin):
     total = 8 * MB
 
     def handler(request):
@@ -681,16 +717,20 @@ def test_client_that_reads_a_little_now_and_then_is_served(hasty, origin):
         request.conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total)
         request.conn.send(b"x" * total)
     p = origin.serve(handler)
-    with Client(hasty.http_port, rcvbuf=SMALL) as c:
-        c.send_request("GET", p)
-        assert c.read_head().status == 200
-        n, begun = len(c.buf), time.monotonic()
-        while time.monotonic() - begun < 3:
-            n += len(c.sock.recv(65536))
-            time.sleep(0.1)
-        assert n < total
-        c.buf = b""
-        drain(c, total - n)
+
+    def talk(tick):
+        with Client(brisk.http_port, rcvbuf=SMALL) as c:
+            c.send_request("GET", p)
+            assert c.read_head().status == 200
+            n, begun = len(c.buf), time.monotonic()
+            while time.monotonic() - begun < 3:
+                n += len(c.sock.recv(65536))
+                time.sleep(0.1)
+                tick()
+            assert n < total
+            c.buf = b""
+            drain(c, total - n, lambda n: tick())
+    steadily(0.45, talk)
 
 
 def test_no_limit(start_server, origin):
@@ -784,7 +824,7 @@ def test_origin_that_stops_reading_stops_the_client(server, origin):
     go = threading.Event()
 
     def handler(request):
-        go.wait(60)
+        go.wait(4 * TIMEOUT)
         drain(request.conn, total)
         request.conn.reply(200, {}, str(total))
     p = origin.serve(handler, early=True)
@@ -913,7 +953,7 @@ def test_times_in_the_log(start_server, origin):
     p = origin.serve(handler)
     s.get(p)
     m = s.wait_log(r"GET http://localhost%s -> \S+ code=200 1 time=(\d+\.\d{3}) origin_time=(\d+\.\d{3})$" % p)
-    assert 0.3 < float(m.group(1)) < 4 and 0.1 < float(m.group(2)) < float(m.group(1))
+    assert 0.3 < float(m.group(1)) < MUCH and 0.1 < float(m.group(2)) <= float(m.group(1))
 
 
 def test_log_as_json(start_server, origin):
@@ -922,7 +962,7 @@ def test_log_as_json(start_server, origin):
     s.get(p, {"Referer": 'http://a/"q"\\', "User-Agent": "t/1 \xe9"})
     d = json.loads(s.wait_log(r"^\[INFO\] \S+ \S+ (\{.*%s.*\})$" % p).group(1))
     times = d.pop("time"), d.pop("origin_time")
-    assert all(0 <= t < 4 for t in times)
+    assert all(0 <= t < MUCH for t in times)
     assert d == {"method": "GET", "uri": "http://localhost" + p, "target": "localhost:%d" % origin.port, "from": "127.0.0.1",
                  "referer": 'http://a/"q"\\', "code": 200, "size": 5, "user_agent": "t/1 \ufffd"}
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TIMEOUT = 10
+TIMEOUT = 120
 
 # the shipped configuration has fixed ports: a network of our own keeps other programs out of their way
 ALONE = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
