@@ -194,7 +194,7 @@ put_repeated(const struct wsoverhttp *w, struct headers *out)
         settings->sign(settings->arg, w->route, &made);
     unpack(w, &made, out);
     if (headers_has(&made, STR("Grip-Sig")))
-        headers_view(out, STR("Grip-Sig"), headers_get(&made, STR("Grip-Sig")));
+        headers_add(out, STR("Grip-Sig"), headers_get(&made, STR("Grip-Sig"))); /* gone with the next signature */
     headers_clear(&made);
 }
 
