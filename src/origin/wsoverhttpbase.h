@@ -62,7 +62,7 @@ struct wsoverhttp_kept {
 struct wsoverhttp_more {
     struct wsoverhttp *owner;
     struct list_node apart; /* set->apart */
-    const struct wsoverhttp_ops *ops;
+    const struct handshake_ops *ops;
     void *user; /* until the handshake is over */
     struct wsqueue queue;
     struct buf partial; /* a message of the user that is not complete */
