@@ -12,6 +12,8 @@
 #include "proxy/sockws.h"
 #include "proxy/wsproxy.h"
 
+#include <assert.h>
+
 enum { QUEUE_MAX = 65536 }; /* bytes of a rejection that wait for a slow client before the origin waits too */
 
 struct wsopen {
@@ -279,9 +281,11 @@ on_open(void *user, struct http1_head *head, struct ws *origin)
                               .target = target_of(o),
                               .group = group_of(o->route),
                               .secure = o->x->secure};
-    bool test = b.target->kind == TARGET_TEST, ours = !o->route->no_grip && !o->req.trusted;
+    bool ours = !o->route->no_grip && !o->req.trusted, test, grip;
     struct str element = STR("");
-    bool grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
+    assert(b.target != NULL); /* somebody has agreed */
+    test = b.target->kind == TARGET_TEST;
+    grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
     log_result(o, REQLOG_DONE, 101);
     rewrite_client_address(o->proxy, &o->req, &address);
     b.address = buf_str(&address);
