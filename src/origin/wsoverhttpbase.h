@@ -4,8 +4,8 @@
  *   wsround.c     one request of its and the response: when to ask, what is sent, what is tried again
  *   wsanswer.c    a response on its way to the endpoint and its user: the handshake's, then events
  *
- *   ws_send --> queue --wsround_kick--> wsround_ask --> origin --on_end--> wsanswer_opened, wsanswer_take -->
- * on_message
+ *   ws_send --> queue --wsround_kick--> wsround_ask --> origin
+ *   on_message <-- wsanswer_opened, wsanswer_take <--on_end--'
  *
  * An endpoint belongs to itself until it is over, also when its user has left. Between two requests it is small: what
  * it needs while something waits or is under way hangs on MORE. */
