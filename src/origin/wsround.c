@@ -145,23 +145,43 @@ wsround_common(const struct header *h)
 }
 
 static void
+put_common(const struct wsoverhttp *w, unsigned i, struct headers *out)
+{
+    if (w->common & 1u << i)
+        headers_view(out, common_headers[i].name, common_headers[i].value);
+}
+
+static void
+put_view(struct str name, const struct headers *from, struct headers *out)
+{
+    struct str value = headers_get(from, name);
+    if (value.ptr != NULL)
+        headers_view(out, name, value);
+}
+
+/* In Pushpin's order: the version before all others, the extension between what we say of ourselves. */
+static void
 put_kept(const struct wsoverhttp *w, struct headers *out)
 {
+    const struct wsoverhttps_settings *settings = &w->set->settings;
+    struct headers own;
+    headers_init(&own);
+    if (w->sign)
+        settings->sign(settings->arg, w->route, &own);
+    put_common(w, 0, out);
     headers_unpack(out, str_of(w->text + w->path_len + w->host_len, w->headers_len));
-    for (unsigned i = 0; i < countof(common_headers); i++)
-        if (w->common & 1u << i)
-            headers_view(out, common_headers[i].name, common_headers[i].value);
+    put_view(STR("Grip-Feature"), &own, out);
+    put_common(w, 1, out);
+    put_view(STR("Grip-Sig"), &own, out);
+    headers_clear(&own);
 }
 
 static void
 put_headers(struct wsoverhttp *w, struct headers *out)
 {
     const struct wsoverhttp_more *m = w->more;
-    const struct wsoverhttps_settings *settings = &w->set->settings;
     char number[24], id[UUID_SIZE];
     put_kept(w, out);
-    if (w->sign)
-        settings->sign(settings->arg, w->route, out);
     headers_view(out, STR("Accept"), STR("application/websocket-events"));
     headers_add(out, STR("Connection-Id"), uuid_text(w->id, id));
     headers_view(out, STR("Content-Type"), STR("application/websocket-events"));
