@@ -342,38 +342,14 @@ static const struct ws_ops ws_ops = {woh_send, woh_close, woh_leave,   woh_pause
 
 /* beginning */
 
-/* What a client may not say for us, and what is between it and us. */
-static bool
-is_ours(struct str name)
-{
-    return str_ieq(name, STR("Accept")) || str_ieq(name, STR("Connection-Id")) || str_ieq(name, STR("Content-Type")) ||
-           str_istarts(name, STR("Content-Bytes-")) || str_istarts(name, STR("Meta-"));
-}
-
-/* Append the headers that each request repeats. Returns the bits of those that are not kept as text. */
-static uint8_t
-put_headers(const struct headers *h, struct buf *text)
-{
-    uint8_t common = 0;
-    for (unsigned i = 0; i < h->n; i++) {
-        const struct header *one = &h->at[i];
-        uint8_t bit = wsround_common(one);
-        common |= bit;
-        if (!is_ours(one->name) && bit == 0)
-            header_pack(text, one->name, one->value);
-    }
-    return common;
-}
-
 struct wsoverhttp *
 wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const struct wsoverhttp_ops *ops, void *user)
 {
     struct buf text = BUF_INIT(1 << 30);
-    uint8_t common;
     struct wsoverhttp *w;
     buf_adds(&text, spec->path);
     buf_adds(&text, spec->host);
-    common = put_headers(spec->headers, &text);
+    wsround_pack(spec->headers, spec->sign, &text);
     w = slab_alloc(offsetof(struct wsoverhttp, text) + text.len);
     memcpy(w->text, text.ptr, text.len);
     w->path_len = (uint32_t)spec->path.len;
@@ -384,7 +360,6 @@ wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const 
     w->set = s;
     w->route = route_ref(spec->route);
     w->group = (uint16_t)spec->group;
-    w->common = common;
     w->sign = spec->sign;
     uuid_make(w->id);
     set_apart(w);

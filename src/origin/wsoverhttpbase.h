@@ -42,7 +42,6 @@ struct wsoverhttp {
     unsigned char id[UUID_BYTES];
     uint16_t group;      /* of stats */
     uint8_t state;       /* enum wsoverhttp_state */
-    uint8_t common;      /* bits: which of wsround.c's common headers it has */
     bool sign : 1;       /* see struct wsoverhttp_spec */
     bool paused : 1;     /* the user wants no more for now */
     bool left : 1;       /* there is no user any more: what waits goes out, then this is over */
@@ -116,8 +115,8 @@ void wsround_kick(struct wsoverhttp *w);
 void wsround_ask(struct wsoverhttp *w);
 /* No more of the request that is under way. */
 void wsround_drop(struct wsoverhttp *w);
-/* The bit of a header in w->common, 0 where it is none of these. */
-uint8_t wsround_common(const struct header *h);
+/* Append the headers that each request repeats. SIGN: Grip-Feature is made anew, as the signature is. */
+void wsround_pack(const struct headers *h, bool sign, struct buf *text);
 
 /* wsanswer.c */
 

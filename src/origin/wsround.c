@@ -131,49 +131,71 @@ static const struct request_ops request_ops = {on_head, on_body, on_end, on_fail
 
 /* the request */
 
-/* Lines that most connections have. */
+/* What a client may not say for us, and what is between it and us. */
+static bool
+is_ours(struct str name)
+{
+    return str_ieq(name, STR("Accept")) || str_ieq(name, STR("Connection-Id")) || str_ieq(name, STR("Content-Type")) ||
+           str_istarts(name, STR("Content-Bytes-")) || str_istarts(name, STR("Meta-"));
+}
+
+/* Headers that most connections have are packed as a line of their number alone, from 1 on. */
 static const struct header common_headers[] = {{{"Sec-WebSocket-Version", 21}, {"13", 2}},
                                                {{"Sec-WebSocket-Extensions", 24}, {"grip", 4}}};
 
-uint8_t
-wsround_common(const struct header *h)
+enum { FEATURE = countof(common_headers) + 1 }; /* the number of the Grip-Feature that is made anew each time */
+
+static unsigned
+number_of(const struct header *h, bool sign)
 {
     for (unsigned i = 0; i < countof(common_headers); i++)
         if (str_eq(h->name, common_headers[i].name) && str_eq(h->value, common_headers[i].value))
-            return (uint8_t)(1u << i);
-    return 0;
+            return i + 1;
+    return sign && str_eq(h->name, STR("Grip-Feature")) ? FEATURE : 0;
 }
 
-static void
-put_common(const struct wsoverhttp *w, unsigned i, struct headers *out)
+void
+wsround_pack(const struct headers *h, bool sign, struct buf *text)
 {
-    if (w->common & 1u << i)
-        headers_view(out, common_headers[i].name, common_headers[i].value);
+    for (unsigned i = 0; i < h->n; i++) {
+        const struct header *one = &h->at[i];
+        unsigned number = number_of(one, sign);
+        if (number > 0) {
+            buf_addc(text, (char)number);
+            buf_addc(text, '\n');
+        } else if (!is_ours(one->name)) {
+            header_pack(text, one->name, one->value);
+        }
+    }
 }
 
 static void
-put_view(struct str name, const struct headers *from, struct headers *out)
+unpack(const struct wsoverhttp *w, const struct headers *made, struct headers *out)
 {
-    struct str value = headers_get(from, name);
-    if (value.ptr != NULL)
-        headers_view(out, name, value);
+    struct str rest = str_of(w->text + w->path_len + w->host_len, w->headers_len), line;
+    while (rest.len > 0 && str_split(&rest, '\n', &line)) {
+        if (line.len > 1)
+            headers_unpack(out, line);
+        else if (line.ptr[0] == FEATURE)
+            headers_view(out, STR("Grip-Feature"), headers_get(made, STR("Grip-Feature")));
+        else
+            headers_view(out, common_headers[line.ptr[0] - 1].name, common_headers[line.ptr[0] - 1].value);
+    }
 }
 
-/* In Pushpin's order: the version before all others, the extension between what we say of ourselves. */
+/* What is repeated, with what is made anew in its place or at the end. */
 static void
-put_kept(const struct wsoverhttp *w, struct headers *out)
+put_repeated(const struct wsoverhttp *w, struct headers *out)
 {
     const struct wsoverhttps_settings *settings = &w->set->settings;
-    struct headers own;
-    headers_init(&own);
+    struct headers made;
+    headers_init(&made);
     if (w->sign)
-        settings->sign(settings->arg, w->route, &own);
-    put_common(w, 0, out);
-    headers_unpack(out, str_of(w->text + w->path_len + w->host_len, w->headers_len));
-    put_view(STR("Grip-Feature"), &own, out);
-    put_common(w, 1, out);
-    put_view(STR("Grip-Sig"), &own, out);
-    headers_clear(&own);
+        settings->sign(settings->arg, w->route, &made);
+    unpack(w, &made, out);
+    if (headers_has(&made, STR("Grip-Sig")))
+        headers_view(out, STR("Grip-Sig"), headers_get(&made, STR("Grip-Sig")));
+    headers_clear(&made);
 }
 
 static void
@@ -181,7 +203,7 @@ put_headers(struct wsoverhttp *w, struct headers *out)
 {
     const struct wsoverhttp_more *m = w->more;
     char number[24], id[UUID_SIZE];
-    put_kept(w, out);
+    put_repeated(w, out);
     headers_view(out, STR("Accept"), STR("application/websocket-events"));
     headers_add(out, STR("Connection-Id"), uuid_text(w->id, id));
     headers_view(out, STR("Content-Type"), STR("application/websocket-events"));

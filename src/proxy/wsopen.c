@@ -523,7 +523,6 @@ ask_over_http(struct wsopen *o)
                                    .group = group_of(o->route)};
     if (!o->req.trusted && !o->route->no_grip) { /* what rewrite_sign() has made is made anew each time */
         headers_remove(&o->headers, STR("Grip-Sig"));
-        headers_remove(&o->headers, STR("Grip-Feature"));
         spec.sign = true;
     }
     if (!o->route->no_grip)
