@@ -206,7 +206,7 @@ remove_dots(char *path, size_t len)
     struct str in = str_of(path, len);
     size_t out = 0;
     while (in.len > 0) {
-        struct str segment = in;
+        struct str segment;
         bool slash = *in.ptr == '/';
         size_t n = slash;
         while (n < in.len && in.ptr[n] != '/')
@@ -370,8 +370,10 @@ uri_decode(struct str text, bool plus, struct buf *out)
         if (is_escape(p, end)) {
             buf_addc(out, unescaped(p));
             p += 2;
+        } else if (plus && *p == '+') {
+            buf_addc(out, ' ');
         } else {
-            buf_addc(out, plus && *p == '+' ? ' ' : *p);
+            buf_addc(out, *p);
         }
     }
 }

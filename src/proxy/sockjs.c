@@ -258,16 +258,14 @@ static void
 respond_plain(struct proxy *p, struct xchg *x, const struct clientreq *c, bool found, const struct place *place)
 {
     struct sockreq *r = sockreq_new(x, SOCKREQ_PLAIN, c);
-    bool get = str_eq(c->method, STR("GET"));
+    bool there = found && str_eq(c->method, STR("GET"));
     if (str_eq(c->method, STR("OPTIONS")))
         respond_options(r, place, c);
-    else if (!found || !get)
-        not_found(r);
-    else if (is_info(place))
+    else if (there && is_info(place))
         respond_info(r);
-    else if (is_iframe(place))
+    else if (there && is_iframe(place))
         respond_iframe(p, r, c);
-    else if (place->first.len == 0 && place->sid.ptr == NULL)
+    else if (there && place->first.len == 0 && place->sid.ptr == NULL)
         sockreq_text(r, 200, STR("Welcome to SockJS!\n"));
     else
         not_found(r);

@@ -4,6 +4,8 @@
 #include "stats/parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct text {
@@ -128,13 +130,14 @@ static void
 put_memory(const struct text *t)
 {
     static const char *const name = "process_resident_memory_bytes";
-    unsigned long long size, resident;
+    char line[128], *resident;
     FILE *f = fopen("/proc/self/statm", "re");
     if (f == NULL)
         return;
-    if (fscanf(f, "%llu %llu", &size, &resident) == 2) {
+    if (fgets(line, sizeof line, f) != NULL && (resident = strchr(line, ' ')) != NULL) { /* behind all of it */
         put_help(t, name, "gauge", "Resident memory in bytes");
-        buf_addf(t->out, "%s%s %llu\n", t->prefix, name, resident * (unsigned long long)sysconf(_SC_PAGESIZE));
+        buf_addf(t->out, "%s%s %llu\n", t->prefix, name,
+                 strtoull(resident, NULL, 10) * (unsigned long long)sysconf(_SC_PAGESIZE));
     }
     fclose(f);
 }

@@ -115,6 +115,7 @@ read_inflating(struct wsconn *c, struct wsframe *f, struct wsframe_in *in)
     char room[WSFRAME_ROOM];
     in->room = room;
     read_frames(c, f, in);
+    in->room = NULL;
 }
 
 static void
