@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A short patch can ask for endless work: each copy of the root into itself doubles the document. So everything that
@@ -207,6 +208,7 @@ unescape(struct str *token, char **to)
     char *start = *to;
     if (str_chr(*token, '~') < 0)
         return 0;
+    assert(start != NULL);
     for (size_t i = 0; i < token->len; i++) {
         char c = token->ptr[i];
         if (c == '~') {

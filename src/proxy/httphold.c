@@ -9,6 +9,8 @@
 #include "proxy/responsehold.h"
 #include "proxy/streamhold.h"
 
+#include <assert.h>
+
 bool
 httphold_debugging(const struct httphold *h)
 {
@@ -183,6 +185,7 @@ static void
 begin_asking(struct httphold *h)
 {
     bool response = h->hold.kind == FORMAT_HTTP_RESPONSE;
+    assert(h->more != NULL); /* asks() has seen to it, or there is a link */
     if (h->more->asking != NULL)
         return;
     h->more->asking =

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum {
@@ -92,13 +93,21 @@ give_line(struct limit *l, struct sub *sub)
     sub->limited = 0;
 }
 
+/* Of SUB, of which something waits. */
+static struct line *
+line_of(const struct limit *l, const struct sub *sub)
+{
+    assert(l->lines != NULL && sub->limited != 0);
+    return &l->lines[sub->limited];
+}
+
 static void
 append(struct limit *l, struct action *a)
 {
     struct line *line;
     if (a->sub->limited == 0)
         a->sub->limited = take_line(l);
-    line = &l->lines[a->sub->limited];
+    line = line_of(l, a->sub);
     if (line->last != NULL)
         line->last->next = a;
     else
@@ -111,7 +120,7 @@ append(struct limit *l, struct action *a)
 static void
 action_end(struct limit *l, struct bucket *b, struct action *a)
 {
-    struct line *line = &l->lines[a->sub->limited];
+    struct line *line = line_of(l, a->sub);
     line->first = a->next;
     if (--line->n == 0)
         give_line(l, a->sub);
@@ -175,6 +184,7 @@ run(struct limit *l)
     while (!list_empty(&l->busy) && idle < l->busy.n) {
         struct bucket *b = container_of(list_first(&l->busy), struct bucket, in_busy);
         unsigned n;
+        assert(list_in(&b->in_busy));
         list_remove(&l->busy, &b->in_busy);
         list_push_back(&l->busy, &b->in_busy);
         n = run_bucket(l, b);
@@ -298,7 +308,7 @@ limit_hurry(struct limit *l)
 unsigned
 limit_waiting(const struct limit *l, const struct sub *sub)
 {
-    return sub->limited != 0 ? l->lines[sub->limited].n : 0;
+    return sub->limited != 0 ? line_of(l, sub)->n : 0;
 }
 
 static struct bucket *
@@ -367,7 +377,7 @@ limit_forget(struct limit *l, struct sub *sub)
 {
     struct bucket *b = bucket_of(l, sub->hold->route != NULL ? sub->hold->route->slot : 0);
     while (sub->limited != 0)
-        action_end(l, b, l->lines[sub->limited].first);
+        action_end(l, b, line_of(l, sub)->first);
 }
 
 void
@@ -377,7 +387,7 @@ limit_move(struct limit *l, struct sub *from, struct sub *to)
     if (from->limited == 0 || to->limited != 0 ||
         (route != NULL ? route->slot : 0) != (other != NULL ? other->slot : 0))
         return; /* they stay, and are forgotten with FROM */
-    for (struct action *a = l->lines[from->limited].first; a != NULL; a = a->next)
+    for (struct action *a = line_of(l, from)->first; a != NULL; a = a->next)
         a->sub = to;
     to->limited = from->limited;
     from->limited = 0;
