@@ -74,7 +74,8 @@ send_json(const char *text)
     char *json = mem_strdup(text);
     json_t *v;
     for (char *c = json; *c != '\0'; c++)
-        *c = *c == '\'' ? '"' : *c;
+        if (*c == '\'')
+            *c = '"';
     v = json_loads(json, 0, NULL);
     CHECK(v != NULL);
     CHECK_INT(tnet_put(&b, v), 0);
@@ -95,7 +96,8 @@ recv_json(void)
     n = json_dumpb(v, text, sizeof text - 1, JSON_SORT_KEYS | JSON_COMPACT);
     text[n] = '\0';
     for (size_t i = 0; i < n; i++)
-        text[i] = text[i] == '"' ? '\'' : text[i];
+        if (text[i] == '"')
+            text[i] = '\'';
     json_decref(v);
     return text;
 }
