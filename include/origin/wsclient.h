@@ -6,7 +6,7 @@
 #ifndef ORIGIN_WSCLIENT_H
 #define ORIGIN_WSCLIENT_H
 
-#include "origin/request.h"
+#include "origin/handshake.h"
 #include "ws/wsconn.h"
 
 struct wsclient;
@@ -23,21 +23,9 @@ struct wsclient_spec {
     unsigned group; /* of stats */
 };
 
-struct wsclient_ops {
-    /* The target has agreed: the handshake is over, and ORIGIN the user's, who joins it at once. HEAD is valid within
-     * the call. */
-    void (*on_open)(struct wsclient *c, struct http1_head *head, struct ws *origin);
-    /* It answers with something else: as in request.h. */
-    void (*on_head)(struct wsclient *c, struct http1_head *head);
-    void (*on_body)(struct wsclient *c, struct str piece);
-    void (*on_end)(struct wsclient *c);
-    void (*on_fail)(struct wsclient *c, enum request_failure why, const char *text);
-};
-
 /* Nothing is called back within the call. CONNS is borrowed. */
 struct wsclient *wsclient_new(struct loop *l, struct origin *o, struct wsconns *conns, const struct wsclient_spec *spec,
-                              const struct wsclient_ops *ops, void *user);
-void *wsclient_user(const struct wsclient *c);
+                              const struct handshake_ops *ops, void *user);
 /* The target that is, or was, asked; NULL before the first. */
 const struct target *wsclient_target(const struct wsclient *c);
 /* Stop and go on reading the answer's body. */

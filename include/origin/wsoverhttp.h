@@ -11,8 +11,7 @@
 #ifndef ORIGIN_WSOVERHTTP_H
 #define ORIGIN_WSOVERHTTP_H
 
-#include "origin/request.h"
-#include "ws/ws.h"
+#include "origin/handshake.h"
 
 struct wsoverhttp_spec {
     struct str path, host;         /* as in struct request_spec; copied, like the next */
@@ -20,18 +19,6 @@ struct wsoverhttp_spec {
     struct route *route;           /* its targets; a reference is taken */
     bool sign;                     /* each request gets headers of the set's sign() */
     unsigned group;                /* of stats */
-};
-
-struct wsoverhttp_ops {
-    /* OPEN has been accepted. ORIGIN is the user's, who joins it within the call; what it has said comes right after.
-     */
-    void (*on_open)(void *user, struct http1_head *head, struct ws *origin);
-    /* The origin answers with something else, as in request.h, or the handshake failed. The endpoint is over after
-     * on_end() or on_fail(). */
-    void (*on_head)(void *user, struct http1_head *head);
-    void (*on_body)(void *user, struct str piece);
-    void (*on_end)(void *user);
-    void (*on_fail)(void *user, enum request_failure why, const char *text);
 };
 
 struct wsoverhttps_settings {
@@ -52,9 +39,9 @@ size_t wsoverhttps_left(const struct wsoverhttps *s);
 
 struct wsoverhttp;
 
-/* Nothing is called back within the call. */
+/* Nothing is called back within the call. The endpoint is over after on_end() and on_fail(). */
 struct wsoverhttp *wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec,
-                                  const struct wsoverhttp_ops *ops, void *user);
+                                  const struct handshake_ops *ops, void *user);
 /* The client has gone before the handshake was over. No more callbacks. */
 void wsoverhttp_cancel(struct wsoverhttp *w);
 /* Stop and go on reading an answer that is not OPEN. */

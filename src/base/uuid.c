@@ -43,14 +43,14 @@ uuid_parse(struct str text, unsigned char out[UUID_BYTES])
     if (text.len != UUID_SIZE - 1)
         return -1;
     for (unsigned i = 0; i < UUID_BYTES; i++) {
-        const char *high, *low;
+        int high, low;
         at += dash_before(i);
-        high = memchr(digits, text.ptr[at], 16);
-        low = memchr(digits, text.ptr[at + 1], 16);
-        if (high == NULL || low == NULL)
+        high = str_hexdigit(text.ptr[at]);
+        low = str_hexdigit(text.ptr[at + 1]);
+        if (high < 0 || low < 0)
             return -1;
-        out[i] = (unsigned char)((high - digits) << 4 | (low - digits));
+        out[i] = (unsigned char)(high << 4 | low);
         at += 2;
     }
-    return str_eq(uuid_text(out, again), text) ? 0 : -1; /* the dashes */
+    return str_eq(uuid_text(out, again), text) ? 0 : -1; /* the dashes, lower case */
 }

@@ -155,7 +155,7 @@ bound_port(const struct listener *li)
         struct sockaddr any;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
-    } a;
+    } a = {.in6 = {.sin6_family = AF_UNSPEC}};
     socklen_t len = sizeof a;
     if (li->fd < 0 || getsockname(li->fd, &a.any, &len) != 0)
         return 0;

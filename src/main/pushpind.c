@@ -481,7 +481,7 @@ main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
     mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
     if (p.options.config.log_level != NULL) /* else what is said while the file is read would never be seen */
-        log_set_level(atoi(p.options.config.log_level));
+        log_set_level((int)strtol(p.options.config.log_level, NULL, 10)); /* options_parse() has looked at it */
     if (log_open(p.options.logfile, &e) != 0 || (p.config = config_load(&p.options.config, &e)) == NULL) {
         log_err("%s", e.text);
         goto out;

@@ -5,6 +5,7 @@
 #include "io/resolver.h"
 #include "io/tls.h"
 
+#include <assert.h>
 #include <errno.h>
 
 enum { DESCRIPTOR_MS = 100 }; /* between two looks whether there is a descriptor again */
@@ -64,6 +65,7 @@ struct target *
 targets_choose(struct request *r)
 {
     struct target *late = NULL;
+    assert(r->spec->targets != NULL);
     for (unsigned i = 0; i < r->spec->n_targets && i < 64; i++) {
         struct target *t = &r->spec->targets[i];
         if (r->tried & (uint64_t)1 << i)

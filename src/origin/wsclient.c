@@ -9,7 +9,7 @@ struct wsclient {
     struct loop *loop;       /* borrowed */
     struct wsconns *conns;   /* borrowed */
     struct request *request; /* owned; NULL when over */
-    const struct wsclient_ops *ops;
+    const struct handshake_ops *ops;
     void *user;
     struct request_spec spec;
     struct request_body body; /* none */
@@ -40,7 +40,7 @@ static void
 fail(struct wsclient *c, enum request_failure why, const char *text)
 {
     finish(c);
-    c->ops->on_fail(c, why, text);
+    c->ops->on_fail(c->user, why, text);
 }
 
 void
@@ -102,7 +102,7 @@ open_conn(struct wsclient *c, struct request *r, struct http1_head *head)
     request_upgrade(r, wsconn_conn(origin), &wsconn_conn_ops, &rest);
     finish(c);
     wsconn_start(origin, rest);
-    c->ops->on_open(c, head, origin);
+    c->ops->on_open(c->user, head, origin);
 }
 
 static void
@@ -110,7 +110,7 @@ on_head(struct request *r, struct http1_head *head)
 {
     struct wsclient *c = request_user(r);
     if (head->status != 101) {
-        c->ops->on_head(c, head);
+        c->ops->on_head(c->user, head);
         return;
     }
     if (request_target(r)->kind != TARGET_TEST) {
@@ -119,14 +119,14 @@ on_head(struct request *r, struct http1_head *head)
     }
     request_cancel(r);
     finish(c);
-    c->ops->on_open(c, head, testws_new(c->loop));
+    c->ops->on_open(c->user, head, testws_new(c->loop));
 }
 
 static void
 on_body(struct request *r, struct str piece)
 {
     struct wsclient *c = request_user(r);
-    c->ops->on_body(c, piece);
+    c->ops->on_body(c->user, piece);
 }
 
 static void
@@ -134,7 +134,7 @@ on_end(struct request *r)
 {
     struct wsclient *c = request_user(r);
     finish(c);
-    c->ops->on_end(c);
+    c->ops->on_end(c->user);
 }
 
 static void
@@ -180,7 +180,7 @@ put_headers(struct wsclient *c, const struct wsclient_spec *s)
 
 struct wsclient *
 wsclient_new(struct loop *l, struct origin *o, struct wsconns *conns, const struct wsclient_spec *spec,
-             const struct wsclient_ops *ops, void *user)
+             const struct handshake_ops *ops, void *user)
 {
     struct wsclient *c = mem_zalloc(sizeof *c);
     c->loop = l;
@@ -205,12 +205,6 @@ wsclient_new(struct loop *l, struct origin *o, struct wsconns *conns, const stru
                                     .group = spec->group};
     c->request = request_new(o, &c->spec, &request_ops, c);
     return c;
-}
-
-void *
-wsclient_user(const struct wsclient *c)
-{
-    return c->user;
 }
 
 const struct target *

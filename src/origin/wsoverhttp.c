@@ -343,7 +343,7 @@ static const struct ws_ops ws_ops = {woh_send, woh_close, woh_leave,   woh_pause
 /* beginning */
 
 struct wsoverhttp *
-wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const struct wsoverhttp_ops *ops, void *user)
+wsoverhttp_new(struct wsoverhttps *s, const struct wsoverhttp_spec *spec, const struct handshake_ops *ops, void *user)
 {
     struct buf text = BUF_INIT(1 << 30);
     struct wsoverhttp *w;

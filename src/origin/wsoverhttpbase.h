@@ -4,8 +4,8 @@
  *   wsround.c     one request of its and the response: when to ask, what is sent, what is tried again
  *   wsanswer.c    a response on its way to the endpoint and its user: the handshake's, then events
  *
- *   ws_send --> queue --wsround_kick--> wsround_ask --> origin --on_end--> wsanswer_opened, wsanswer_take -->
- * on_message
+ *   ws_send --> queue --wsround_kick--> wsround_ask --> origin
+ *   on_message <-- wsanswer_opened, wsanswer_take <--on_end--'
  *
  * An endpoint belongs to itself until it is over, also when its user has left. Between two requests it is small: what
  * it needs while something waits or is under way hangs on MORE. */
@@ -62,7 +62,7 @@ struct wsoverhttp_kept {
 struct wsoverhttp_more {
     struct wsoverhttp *owner;
     struct list_node apart; /* set->apart */
-    const struct wsoverhttp_ops *ops;
+    const struct handshake_ops *ops;
     void *user; /* until the handshake is over */
     struct wsqueue queue;
     struct buf partial; /* a message of the user that is not complete */

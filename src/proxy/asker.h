@@ -16,13 +16,13 @@ struct ask;
 struct ask_bucket;
 
 enum {
-    ASKER_RATE = 100,         /* requests a second and URL */
-    ASKER_URL_AT_ONCE = 100,  /* requests to one URL */
-    ASKER_AT_ONCE = 500,      /* requests, all together */
-    ASKER_URL_QUEUE = 10000,  /* that wait for their turn, for one URL */
-    ASKER_QUEUE = 100000,     /* all together */
-    ASKER_TIMEOUT_MS = 10000, /* from the start of a request to the end of its answer */
-    ASKER_CONTENT_MAX = 100000
+    ASKER_RATE = 100,          /* requests a second and URL */
+    ASKER_URL_AT_ONCE = 100,   /* requests to one URL */
+    ASKER_AT_ONCE = 500,       /* requests, all together */
+    ASKER_URL_QUEUE = 10000,   /* that wait for their turn, for one URL */
+    ASKER_QUEUE = 100000,      /* all together */
+    ASKER_TIMEOUT_MS = 10000,  /* from the start of a request to the end of its answer */
+    ASKER_CONTENT_MAX = 100000 /* bytes of an answer */
 };
 
 /* The ask is over with answered(), failed() and ask_cancel(). */

@@ -312,14 +312,6 @@ static const struct request_ops request_ops = {on_head, on_body, on_end, on_fail
 
 /* what the client says */
 
-/* The test target is mounted where the route begins: it sees what follows path_beg, with the '/' that ends it. */
-static size_t
-test_prefix(const struct route *route)
-{
-    size_t n = route->path_beg != NULL ? strlen(route->path_beg) : 0;
-    return n > 0 && route->path_beg[n - 1] == '/' ? n - 1 : n;
-}
-
 static void
 ask(struct exchange *ex)
 {
@@ -327,7 +319,7 @@ ask(struct exchange *ex)
     loop_timer_stop(ex->proxy->loop, &ex->timer);
     s->method = ex->req.method;
     s->path = buf_str(&ex->path);
-    s->test_prefix = test_prefix(ex->route);
+    s->test_prefix = rewrite_test_prefix(ex->route);
     s->host = rewrite_host(ex->route, &ex->req);
     s->headers = &ex->headers;
     s->body = &ex->body;

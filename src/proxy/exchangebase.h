@@ -13,15 +13,8 @@
 #include "proxy/reqlog.h"
 #include "proxy/sharing.h"
 
-enum exchange_state {
-    EX_COLLECT,
-    EX_ASK,
-    EX_DEFER,
-    EX_RELAY,
-    EX_INSTRUCT,
-    EX_FIRST,
-    EX_OVER
-}; /* drawn in exchange.h */
+/* drawn in exchange.h */
+enum exchange_state { EX_COLLECT, EX_ASK, EX_DEFER, EX_RELAY, EX_INSTRUCT, EX_FIRST, EX_OVER };
 
 struct exchange {
     struct proxy *proxy;  /* borrowed */

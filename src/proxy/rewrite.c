@@ -25,6 +25,13 @@ rewrite_path(const struct route *route, const struct clientreq *c, struct buf *o
     return out->len > start && out->ptr[start] == '/' ? 0 : -1;
 }
 
+size_t
+rewrite_test_prefix(const struct route *route)
+{
+    size_t n = route->path_beg != NULL ? strlen(route->path_beg) : 0;
+    return n > 0 && route->path_beg[n - 1] == '/' ? n - 1 : n;
+}
+
 struct str
 rewrite_host(const struct route *route, const struct clientreq *c)
 {

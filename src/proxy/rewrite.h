@@ -7,6 +7,9 @@
 
 /* Append the path and query that the origin gets. 0, or -1 when the result does not begin with '/'. */
 int rewrite_path(const struct route *route, const struct clientreq *c, struct buf *out);
+/* Bytes of that path which the test target does not see: it is mounted where the route begins, and sees what follows
+ * path_beg, with the '/' that ends it. */
+size_t rewrite_test_prefix(const struct route *route);
 /* Host for the origin: the route's as_host or the client's, without the scheme's default port. A view. */
 struct str rewrite_host(const struct route *route, const struct clientreq *c);
 /* The request headers for the origin, without Host and framing. Entries are views into C, ROUTE and the signature, or

@@ -4,8 +4,7 @@
  *   channel --deliver()--> wshold --ws_send()--> client
  *   origin  --"c:{...}"--> wsproxy --wshold_control()--> wshold
  *
- * Between the pieces of an origin's message nothing else may stand: what comes meanwhile waits. What only some holds
- * need lies in MORE. */
+ * Between the pieces of an origin's message nothing else may stand: what comes meanwhile waits. */
 #ifndef PROXY_WSHOLD_H
 #define PROXY_WSHOLD_H
 

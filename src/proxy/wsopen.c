@@ -12,6 +12,8 @@
 #include "proxy/sockws.h"
 #include "proxy/wsproxy.h"
 
+#include <assert.h>
+
 enum { QUEUE_MAX = 65536 }; /* bytes of a rejection that wait for a slow client before the origin waits too */
 
 struct wsopen {
@@ -267,8 +269,9 @@ group_of(const struct route *route)
 
 /* Both sides are there. */
 static void
-join(struct wsopen *o, struct http1_head *head, struct ws *origin)
+on_open(void *user, struct http1_head *head, struct ws *origin)
 {
+    struct wsopen *o = user;
     struct buf prefix = BUF_INIT(UINT16_MAX), uri = BUF_INIT(1 << 20), asked = BUF_INIT(1 << 20);
     struct buf address = BUF_INIT(ADDRESS_TEXT_MAX), *pending;
     const struct wsopen_session_ops *session = o->sockjs.ops;
@@ -278,9 +281,11 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
                               .target = target_of(o),
                               .group = group_of(o->route),
                               .secure = o->x->secure};
-    bool test = b.target->kind == TARGET_TEST, ours = !o->route->no_grip && !o->req.trusted;
+    bool ours = !o->route->no_grip && !o->req.trusted, test, grip;
     struct str element = STR("");
-    bool grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
+    assert(b.target != NULL); /* somebody has agreed */
+    test = b.target->kind == TARGET_TEST;
+    grip = !test && !o->route->no_grip && wscontrol_extension(&head->headers, &element, &prefix);
     log_result(o, REQLOG_DONE, 101);
     rewrite_client_address(o->proxy, &o->req, &address);
     b.address = buf_str(&address);
@@ -316,8 +321,9 @@ join(struct wsopen *o, struct http1_head *head, struct ws *origin)
 /* the origin answers with something else, which the client gets */
 
 static void
-relay_head(struct wsopen *o, struct http1_head *head)
+on_head(void *user, struct http1_head *head)
 {
+    struct wsopen *o = user;
     struct headers h;
     headers_init(&h);
     rewrite_response(&head->headers, &h);
@@ -336,8 +342,9 @@ pause_origin(struct wsopen *o, bool pause)
 }
 
 static void
-relay_body(struct wsopen *o, struct str piece)
+on_body(void *user, struct str piece)
 {
+    struct wsopen *o = user;
     if (piece.len == 0)
         return;
     o->sent += piece.len;
@@ -347,8 +354,9 @@ relay_body(struct wsopen *o, struct str piece)
 }
 
 static void
-relay_end(struct wsopen *o)
+on_end(void *user)
 {
+    struct wsopen *o = user;
     struct xchg *x = o->x;
     rejection_flush(&o->rejection, true);
     log_result(o, REQLOG_DONE, o->rejection.status);
@@ -359,8 +367,9 @@ relay_end(struct wsopen *o)
 }
 
 static void
-relay_fail(struct wsopen *o, enum request_failure why, const char *text)
+on_fail(void *user, enum request_failure why, const char *text)
 {
+    struct wsopen *o = user;
     struct xchg *x = o->x;
     if (o->rejection.status == 0) {
         answer_error(o, why == REQUEST_TIMEOUT ? 504 : 502, text);
@@ -374,70 +383,7 @@ relay_fail(struct wsopen *o, enum request_failure why, const char *text)
     xchg_abort(x);
 }
 
-static void
-on_open(struct wsclient *c, struct http1_head *head, struct ws *origin)
-{
-    join(wsclient_user(c), head, origin);
-}
-
-static void
-on_head(struct wsclient *c, struct http1_head *head)
-{
-    relay_head(wsclient_user(c), head);
-}
-
-static void
-on_body(struct wsclient *c, struct str piece)
-{
-    relay_body(wsclient_user(c), piece);
-}
-
-static void
-on_end(struct wsclient *c)
-{
-    relay_end(wsclient_user(c));
-}
-
-static void
-on_fail(struct wsclient *c, enum request_failure why, const char *text)
-{
-    relay_fail(wsclient_user(c), why, text);
-}
-
-static const struct wsclient_ops wsclient_ops = {on_open, on_head, on_body, on_end, on_fail};
-
-static void
-over_http_open(void *user, struct http1_head *head, struct ws *origin)
-{
-    join(user, head, origin);
-}
-
-static void
-over_http_head(void *user, struct http1_head *head)
-{
-    relay_head(user, head);
-}
-
-static void
-over_http_body(void *user, struct str piece)
-{
-    relay_body(user, piece);
-}
-
-static void
-over_http_end(void *user)
-{
-    relay_end(user);
-}
-
-static void
-over_http_fail(void *user, enum request_failure why, const char *text)
-{
-    relay_fail(user, why, text);
-}
-
-static const struct wsoverhttp_ops over_http_ops = {over_http_open, over_http_head, over_http_body, over_http_end,
-                                                    over_http_fail};
+static const struct handshake_ops handshake_ops = {on_open, on_head, on_body, on_end, on_fail};
 
 /* the client meanwhile */
 
@@ -488,21 +434,13 @@ remove_handshake(struct headers *h, bool over_http)
         headers_remove(h, STR("Sec-WebSocket-Version"));
 }
 
-/* What the test target does not see of the path (see exchange.c). */
-static size_t
-test_prefix(const struct route *route)
-{
-    size_t n = route->path_beg != NULL ? strlen(route->path_beg) : 0;
-    return n > 0 && route->path_beg[n - 1] == '/' ? n - 1 : n;
-}
-
 static void
 ask(struct wsopen *o)
 {
     struct proxy *p = o->proxy;
     const struct route *route = o->route;
     struct wsclient_spec spec = {.path = buf_str(&o->path),
-                                 .test_prefix = o->exact_path ? 0 : test_prefix(route),
+                                 .test_prefix = o->exact_path ? 0 : rewrite_test_prefix(route),
                                  .host = rewrite_host(route, &o->req),
                                  .headers = &o->headers,
                                  .targets = route->targets,
@@ -510,7 +448,7 @@ ask(struct wsopen *o)
                                  .offer_deflate = p->config->allow_compression,
                                  .offer_grip = !route->no_grip,
                                  .group = group_of(route)};
-    o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &wsclient_ops, o);
+    o->client = wsclient_new(p->loop, p->origin, p->wsconns, &spec, &handshake_ops, o);
 }
 
 static void
@@ -527,7 +465,7 @@ ask_over_http(struct wsopen *o)
     }
     if (!o->route->no_grip)
         headers_view(&o->headers, STR("Sec-WebSocket-Extensions"), STR("grip"));
-    o->overhttp = wsoverhttp_new(o->proxy->overhttp, &spec, &over_http_ops, o);
+    o->overhttp = wsoverhttp_new(o->proxy->overhttp, &spec, &handshake_ops, o);
 }
 
 void

@@ -7,12 +7,12 @@
 #include <stdio.h>
 
 enum {
-    PERIOD_MS = 25,
-    SLICE_US = 1000, /* what others wait at most for their turn */
-    SLICE = 2048,    /* deliveries in one turn, at most */
-    TURN = 32,       /* deliveries of one route before it is another's turn, and between two looks at the clock */
-    LINES_KEPT = 4096,
-    WARN_MS = 1000
+    PERIOD_MS = 25,    /* between two turns while a rate holds something back */
+    SLICE_US = 1000,   /* what others wait at most for their turn */
+    SLICE = 2048,      /* deliveries in one turn, at most */
+    TURN = 32,         /* deliveries of one route before it is another's turn, and between two looks at the clock */
+    LINES_KEPT = 4096, /* beyond these the array is given back when nothing waits */
+    WARN_MS = 1000     /* between two warnings about one route */
 };
 
 /* A delivery that waits. All of a subscription are in one bucket, so the first of a subscription's is the first of them

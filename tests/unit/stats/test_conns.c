@@ -35,9 +35,8 @@ TEST(a_connection_may_bring_its_own_id_and_address)
     begin_stats();
     subscribe("", true);
     a = stats_conn_start(stats, &ws);
-    CHECK_SENT(
-        "conn "
-        "J{\"from\":\"PID\",\"id\":\"id-of-10.0.0.1\",\"peer-address\":\"10.0.0.1\",\"ttl\":120,\"type\":\"ws\"}\n");
+    CHECK_SENT("conn J{\"from\":\"PID\",\"id\":\"id-of-10.0.0.1\",\"peer-address\":\"10.0.0.1\",\"ttl\":120,"
+               "\"type\":\"ws\"}\n");
     b = stats_conn_start(stats, &forwarded);
     CHECK_SENT("conn J{\"from\":\"PID\",\"id\":\"connmgr:0-2-2\",\"peer-address\":\"192.0.2.1\",\"ttl\":120,"
                "\"type\":\"http\"}\n");
