@@ -81,6 +81,8 @@ struct config {
     char *push_in_http_addr; /* an IP address */
     int push_in_http_port;   /* port_offset applied; 0: any; -1: disabled */
     int push_in_http_max_headers_size, push_in_http_max_body_size;
+    char *push_in_http_token;                          /* new: "" for none; text, base64:DATA or file:PATH */
+    bool push_in_http_tls;                             /* new */
     char *stats_spec, *command_spec, *state_spec;      /* "" when disabled */
     int message_rate;                                  /* deliveries a second and route; <= 0 unlimited, the default */
     int message_hwm, message_block_size, message_wait; /* message_wait: ms */

@@ -1,4 +1,6 @@
-/* control.h - the HTTP control port: /, /publish, /recover (spec: publishing 4). */
+/* control.h - the HTTP control port: /, /publish, /recover (spec: publishing 4).
+ *
+ * With a bearer every request has to bring its token, but for a look at /. */
 #ifndef CTL_CONTROL_H
 #define CTL_CONTROL_H
 
@@ -6,6 +8,7 @@
 #include "io/loop.h"
 #include "pub/publish.h"
 
+struct bearer;
 struct control;
 
 struct control_settings {
@@ -20,6 +23,8 @@ struct control_ops {
 struct control *control_new(struct loop *l, const struct control_settings *settings, struct publish *publish,
                             const struct control_ops *ops, void *arg);
 void control_free(struct control *c);
+/* Who may come in from now on; B is taken over. NULL: everybody, as at first. */
+void control_set_bearer(struct control *c, struct bearer *b);
 
 /* While paused, publish requests wait for their answer, so that publishers do not get ahead of what can be delivered.
  */

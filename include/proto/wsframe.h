@@ -98,6 +98,14 @@ wsframe_is_idle(const struct wsframe *f)
     return f->message == 0 && f->have == 0 && !f->in_payload && f->inflate == NULL;
 }
 
+/* Has all of the frame been read, while some of what it says may not have been handed out? Then wsframe_next() may give
+ * it without further input. */
+static inline bool
+wsframe_holds_back(const struct wsframe *f)
+{
+    return f->in_payload && f->left == 0;
+}
+
 /* Read a close frame's payload that the reader let pass. Returns its code, WSFRAME_NO_CODE when it has none. */
 int wsframe_close_code(struct str payload, struct str *reason);
 /* May CODE stand in a close frame? */

@@ -144,6 +144,11 @@ const struct config_key config_keys[] = {
         "bytes that the head of a publish request may have"),
     INT("handler", "push_in_http_max_body_size", 0, 1073741824, AT_START, push_in_http_max_body_size, "1000000",
         "bytes that its body may have"),
+    OPT("handler", "push_in_http_token", KEY_TEXT, AT_RELOAD, push_in_http_token, "", "file:push.token",
+        "token that publish requests must bring, Authorization: Bearer TOKEN; text, base64:DATA or file:PATH; empty: "
+        "none"),
+    OPT("handler", "push_in_http_tls", KEY_BOOL, AT_START, push_in_http_tls, "false", "true",
+        "let the HTTP control server speak TLS, with runner/certs/default_PORT.crt and .key"),
     KEY("handler", "stats_spec", KEY_SPEC, AT_START, stats_spec, "ipc://{rundir}/{ipc_prefix}stats",
         "where to publish stats (ZeroMQ PUB)"),
     KEY("handler", "command_spec", KEY_SPEC, AT_START, command_spec, "tcp://127.0.0.1:5563",

@@ -1,6 +1,7 @@
 #include "ctl/control.h"
 
 #include "base/log.h"
+#include "ctl/bearer.h"
 #include "proto/jsonread.h"
 
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct control {
     struct loop *loop; /* borrowed */
     struct control_settings settings;
     struct publish *publish; /* borrowed */
+    struct bearer *bearer;   /* owned; NULL: no token is asked for */
     struct control_ops ops;
     void *arg;
     bool paused;
@@ -51,19 +53,21 @@ finish(struct ctlreq *r)
     loop_reap(r->control->loop, r, ctlreq_free);
 }
 
-/* ITEMS: how many were published; -1: not a publish. */
+/* FIRST: a header to begin with, or NULL. ITEMS: how many were published; -1: not a publish. */
 static void
-answer(struct ctlreq *r, int status, const char *type, const char *allow, struct str body, int items)
+answer(struct ctlreq *r, int status, const char *type, const struct header *first, struct str body, int items)
 {
     struct header list[2];
     struct headers h = {list, 0, 2, NULL};
     struct xchg *x = r->x;
-    char more[32] = "";
+    char more[ADDRESS_TEXT_MAX + 16] = "", peer[ADDRESS_TEXT_MAX];
     if (items >= 0)
         snprintf(more, sizeof more, " items=%d", items);
+    else if (status == 401) /* who knocks is not logged elsewhere */
+        snprintf(more, sizeof more, " from=%.*s", STR_ARG(xchg_peer(x, peer)));
     log_info("control: %s %s code=%d %zu%s", r->method, r->path, status, body.len, more);
-    if (allow != NULL)
-        list[h.n++] = (struct header){STR("Allow"), str_c(allow)};
+    if (first != NULL)
+        list[h.n++] = *first;
     list[h.n++] = (struct header){STR("Content-Type"), str_c(type)};
     finish(r);
     xchg_respond(x, status, http_reason(status), &h, body);
@@ -198,7 +202,7 @@ dispatch(struct ctlreq *r)
     } else if (!str_eq(str_c(r->method), STR("POST"))) {
         struct buf text = BUF_INIT(65536);
         buf_addf(&text, "Method not allowed: %s.\n", r->method);
-        answer(r, 405, "text/plain", "POST", buf_str(&text), -1);
+        answer(r, 405, "text/plain", &(struct header){STR("Allow"), STR("POST")}, buf_str(&text), -1);
         buf_clear(&text);
     } else if (is_publish && r->control->paused) {
         loop_timer_stop(r->control->loop, &r->timer);
@@ -259,6 +263,26 @@ needs_length(struct str method)
            !str_eq(method, STR("OPTIONS"));
 }
 
+/* May this request come in? A look at / tells nothing and is what health checks do. */
+static bool
+allowed(const struct control *c, const struct http1_head *head)
+{
+    bool looks = str_eq(head->target, STR("/")) && head->framing == HTTP1_NO_BODY &&
+                 (str_eq(head->method, STR("GET")) || str_eq(head->method, STR("HEAD")));
+    return c->bearer == NULL || looks || bearer_admits(c->bearer, &head->headers);
+}
+
+/* Before anything else is said, and before a body is taken. */
+static void
+refuse_stranger(struct ctlreq *r)
+{
+    static const struct header challenge = {{"WWW-Authenticate", 16}, {"Bearer", 6}};
+    answer(r, 401, "text/plain", &challenge,
+           STR("Unauthorized: send the header 'Authorization: Bearer TOKEN' with the token that push_in_http_token "
+               "has.\n"),
+           -1);
+}
+
 /* Room for a body of usual size is made at once; longer ones grow as they come. */
 static void
 begin_body(struct ctlreq *r, const struct http1_head *head)
@@ -285,7 +309,9 @@ control_request(void *arg, struct xchg *x)
     x->say_connection = true;
     x->close = !headers_list_has(&head->headers, STR("Connection"), STR("keep-alive"));
     xchg_join(x, &xchg_user_ops, r);
-    if (head->framing == HTTP1_CHUNKED || (head->framing == HTTP1_NO_BODY && needs_length(head->method)))
+    if (!allowed(c, head))
+        refuse_stranger(r);
+    else if (head->framing == HTTP1_CHUNKED || (head->framing == HTTP1_NO_BODY && needs_length(head->method)))
         answer_text(r, 411, STR("Request requires Content-Length.\n"));
     else if (head->framing == HTTP1_LENGTH && head->length > c->settings.max_body)
         answer_text(r, 413, STR("Request body too large.\n"));
@@ -344,8 +370,17 @@ control_new(struct loop *l, const struct control_settings *settings, struct publ
 }
 
 void
+control_set_bearer(struct control *c, struct bearer *b)
+{
+    if (c->bearer != NULL)
+        bearer_free(c->bearer);
+    c->bearer = b;
+}
+
+void
 control_free(struct control *c)
 {
     loop_cancel(c->loop, &c->task);
+    control_set_bearer(c, NULL);
     mem_free(c);
 }

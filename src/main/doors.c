@@ -1,11 +1,13 @@
 #include "main/doors.h"
 
 #include "base/log.h"
-#include "client/h1server.h"
+#include "ctl/bearer.h"
 #include "ctl/command.h"
 #include "ctl/control.h"
 #include "io/listener.h"
+#include "io/tls.h"
 #include "io/zsock.h"
+#include "main/ports.h"
 #include "origin/origin.h"
 #include "proxy/proxy.h"
 #include "pub/channel.h"
@@ -22,7 +24,7 @@ static void
 on_publisher(void *arg, int fd)
 {
     struct doors *d = arg;
-    h1server_accept(d->publishers, fd, NULL);
+    h1server_accept(d->publishers, fd, &d->how);
 }
 
 static void
@@ -56,6 +58,93 @@ is_any(const char *addr)
     return strcmp(addr, "0.0.0.0") == 0 || strcmp(addr, "::") == 0;
 }
 
+/* OUT: NULL when no token is asked for. 0, or -1 with E set. */
+static int
+read_token(const struct config *c, struct bearer **out, struct err *e)
+{
+    *out = NULL;
+    if (*c->push_in_http_token == '\0')
+        return 0;
+    *out = bearer_new(str_c(c->push_in_http_token), c->dir, e);
+    if (*out == NULL)
+        err_prefix(e, "push_in_http_token cannot be read: ");
+    return *out != NULL ? 0 : -1;
+}
+
+/* Publishers name the host in many ways or by its address, so it must have a certificate that is good for all. */
+static struct tls_server *
+open_tls(const struct config *c, struct tls_certs *certs, struct err *e)
+{
+    unsigned port = (unsigned)c->push_in_http_port;
+    struct tls_server *s = tls_server_new(certs, (uint16_t)port, e);
+    if (s == NULL || tls_server_has_default(s))
+        return s;
+    tls_server_free(s);
+    err_set(e,
+            "push_in_http_tls: there is no certificate for port %u that can be used: it would be default_%u.crt and "
+            "default_%u.key in %s/runner/certs",
+            port, port, port, c->dir);
+    return NULL;
+}
+
+/* Who may come in, and how connections begin. */
+static int
+secure_control(struct doors *d, struct err *e)
+{
+    struct bearer *bearer;
+    if (read_token(d->config, &bearer, e) != 0)
+        return -1;
+    control_set_bearer(d->control, bearer);
+    if (!d->config->push_in_http_tls)
+        return 0;
+    d->certs = ports_certs(d->config);
+    d->how.tls = open_tls(d->config, d->certs, e);
+    return d->how.tls != NULL ? 0 : -1;
+}
+
+int
+doors_check(const struct config *config)
+{
+    struct bearer *bearer;
+    struct tls_certs *certs;
+    struct tls_server *tls;
+    struct err e;
+    int rc = 0;
+    if (config->push_in_http_port < 0)
+        return 0;
+    if (read_token(config, &bearer, &e) != 0) {
+        log_err("%s", e.text);
+        rc = -1;
+    }
+    if (bearer != NULL)
+        bearer_free(bearer);
+    if (!config->push_in_http_tls)
+        return rc;
+    certs = ports_certs(config);
+    tls = open_tls(config, certs, &e);
+    if (tls != NULL)
+        tls_server_free(tls);
+    else
+        log_err("%s", e.text);
+    tls_certs_free(certs);
+    return tls != NULL ? rc : -1;
+}
+
+void
+doors_reload(struct doors *d, const struct config *fresh)
+{
+    struct bearer *bearer;
+    struct err e;
+    if (d->certs != NULL)
+        tls_certs_reload(d->certs);
+    if (fresh == NULL || d->listener == NULL)
+        return;
+    if (read_token(fresh, &bearer, &e) == 0)
+        control_set_bearer(d->control, bearer);
+    else
+        log_err("%s; the old token stays", e.text);
+}
+
 int
 doors_open_control(struct doors *d, struct err *e)
 {
@@ -71,12 +160,15 @@ doors_open_control(struct doors *d, struct err *e)
     d->publishers = h1server_new(d->loop, &settings, &publisher_ops, d);
     if (c->push_in_http_port < 0)
         return 0;
+    if (secure_control(d, e) != 0)
+        return -1;
     spec.port = (uint16_t)c->push_in_http_port;
     d->listener = listener_new(d->loop, &spec, on_publisher, d, e);
     if (d->listener == NULL)
         return -1;
     name = listener_name(d->listener);
-    log_info("http control server: %s", is_any(c->push_in_http_addr) ? strrchr(name, ':') : name);
+    log_info("http control server: %s%s", is_any(c->push_in_http_addr) ? strrchr(name, ':') : name,
+             d->how.tls != NULL ? " with TLS" : "");
     return 0;
 }
 
@@ -162,11 +254,17 @@ doors_close(struct doors *d)
         h1server_free(d->publishers);
     if (d->control != NULL)
         control_free(d->control);
+    if (d->how.tls != NULL)
+        tls_server_free(d->how.tls);
+    if (d->certs != NULL)
+        tls_certs_free(d->certs);
     if (d->command != NULL)
         command_free(d->command);
     if (d->zpub != NULL)
         zpub_free(d->zpub);
     d->listener = NULL;
+    d->how.tls = NULL;
+    d->certs = NULL;
     d->publishers = NULL;
     d->control = NULL;
     d->command = NULL;

@@ -6,6 +6,7 @@
 #ifndef MAIN_DOORS_H
 #define MAIN_DOORS_H
 
+#include "client/h1server.h"
 #include "conf/config.h"
 #include "ctl/zpub.h"
 #include "io/loop.h"
@@ -22,6 +23,8 @@ struct doors {
     struct control *control;
     struct h1server *publishers; /* connections to the control port */
     struct listener *listener;
+    struct tls_certs *certs;  /* NULL: the control port is without TLS */
+    struct h1server_port how; /* connections to it begin; its tls is owned */
     struct zpub *zpub;
     struct command *command;
 };
@@ -29,6 +32,10 @@ struct doors {
 /* 0, or -1 with E set. */
 int doors_open_control(struct doors *d, struct err *e);
 int doors_open_zmq(struct doors *d, struct zcontext *z, struct err *e);
+/* Would a start open the control port? 0, or -1 when that was logged. */
+int doors_check(const struct config *config);
+/* Read certificates again, and take the token of FRESH; NULL: the settings could not be read, the old ones stay. */
+void doors_reload(struct doors *d, const struct config *fresh);
 /* Connections to the control port. */
 size_t doors_count(const struct doors *d);
 /* Take nothing for a while, or go on. */

@@ -39,17 +39,20 @@ on_full(void *arg)
     port->ports->ops.on_full(port->ports->arg);
 }
 
+/* Also for the control port, whose certificate lies with the others. */
 static bool
 uses_tls(const struct config *c)
 {
+    if (c->push_in_http_tls && c->push_in_http_port >= 0)
+        return true;
     for (unsigned i = 0; i < c->n_listeners; i++)
         if (c->listeners[i].tls)
             return true;
     return false;
 }
 
-static struct tls_certs *
-open_certs(const struct config *c)
+struct tls_certs *
+ports_certs(const struct config *c)
 {
     char dir[PATH_MAX];
     snprintf(dir, sizeof dir, "%s/runner/certs", c->dir);
@@ -104,7 +107,7 @@ ports_new(struct loop *l, const struct config *config, struct h1server *clients,
     p->ops = *ops;
     p->arg = arg;
     if (uses_tls(config)) {
-        p->certs = open_certs(config);
+        p->certs = ports_certs(config);
         tls_certs_check(p->certs, LOG_WARN);
     }
     for (unsigned i = 0; i < config->n_listeners; i++) {
@@ -161,7 +164,7 @@ ports_check(const struct config *config)
     struct err e;
     if (!uses_tls(config))
         return 0;
-    certs = open_certs(config);
+    certs = ports_certs(config);
     bad = tls_certs_check(certs, LOG_ERR);
     for (unsigned i = 0; i < config->n_listeners; i++) {
         struct tls_server *s = config->listeners[i].tls ? open_tls(config, certs, config->listeners[i].port, &e) : NULL;

@@ -24,6 +24,8 @@ void ports_free(struct ports *p);
 /* Read the certificates again. */
 void ports_reload(struct ports *p);
 
+/* The certificates beside the file of CONFIG, for whoever serves them. */
+struct tls_certs *ports_certs(const struct config *config);
 /* Log what is wrong with the certificates. 0, or -1 when something is. */
 int ports_check(const struct config *config);
 

@@ -36,6 +36,7 @@ static const struct row {
      "GRIP URL or ZeroMQ PUSH spec [default: $GRIP_URL or " DEFAULT_SPEC "]"},
     {'u', TEXT, offsetof(struct pubtool, user), "user", "user:pass", "Basic authentication (https only)"},
     {'B', TEXT, offsetof(struct pubtool, bearer), "bearer", "token", "Bearer authentication (https only)"},
+    {0, TEXT, offsetof(struct pubtool, token), "token", "token", "Token of the control port [default: $PUSHPIN_TOKEN]"},
     {0, SECONDS, offsetof(struct pubtool, timeout), "timeout", "seconds", "Give up then [default: 30, ZeroMQ: 5]"},
     {'h', ACTION, 0, "help", NULL, "Print help information"},
     {'V', ACTION, 0, "version", NULL, "Print version information"},
@@ -171,7 +172,7 @@ publish(const struct pubtool *p, struct refusal *why)
     bool http = pubtool_is_http(p->spec);
     json_t *item;
     int rc;
-    if (p->user != NULL && p->bearer != NULL) {
+    if ((p->user != NULL) + (p->bearer != NULL) + (p->token != NULL) > 1) {
         err_set(&why->e, "only one authentication method can be specified");
         return -1;
     }
@@ -206,11 +207,13 @@ int
 main(int argc, char **argv)
 {
     const char *grip_url = getenv("GRIP_URL");
+    const char *token = getenv("PUSHPIN_TOKEN");
     struct pubtool p = {.id = "", .prev_id = "", .sender = "", .code = "200"};
     struct refusal why = {{""}, BUF_INIT(65536)};
     int rc;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     p.spec = grip_url != NULL && grip_url[0] != '\0' ? grip_url : DEFAULT_SPEC;
+    p.env_token = token != NULL && token[0] != '\0' ? token : NULL;
     p.headers = mem_zalloc(((size_t)argc + 1) * sizeof *p.headers);
     p.meta = mem_zalloc(((size_t)argc + 1) * sizeof *p.meta);
     read_arguments(&p, argc, argv);

@@ -25,6 +25,8 @@ struct pubtool {
     bool hint, close, patch, no_seq, no_eol;
     const char *spec;
     const char *user, *bearer; /* NULL: not given */
+    const char *token;         /* as bearer, and also without TLS to this machine; NULL: not given */
+    const char *env_token;     /* the same, where nothing else is known and it can be sent safely; NULL: none */
     uint64_t timeout;          /* ms; 0: the transport's own */
 };
 

@@ -5,6 +5,7 @@
 #include "proto/http1.h"
 #include "proto/uri.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -107,6 +108,16 @@ put_url_auth(struct buf *out, struct str query)
     buf_clear(&secret);
 }
 
+/* Does what is sent stay within this machine? */
+static bool
+is_local(const struct target *t)
+{
+    struct str host = str_c(t->host);
+    unsigned char v4[4];
+    return str_ieq(host, STR("localhost")) || str_eq(host, STR("::1")) ||
+           (inet_pton(AF_INET, t->host, v4) == 1 && v4[0] == 127);
+}
+
 /* Write the value of the Authorization header, nothing for none. What was asked for by option must be possible; what
  * stands in the URL is left out where the network could read it. */
 static int
@@ -117,12 +128,20 @@ put_auth(struct buf *out, const struct pubtool *p, const struct target *t, struc
         err_set(e, "Authentication requires https");
         return -1;
     }
+    if (p->token != NULL && !t->tls && !is_local(t)) {
+        err_set(e, "a token goes to another machine by https only");
+        return -1;
+    }
     if (p->user != NULL)
         full = buf_addf(out, "Basic ") | base64_put(out, str_c(p->user));
     else if (p->bearer != NULL)
         full = buf_addf(out, "Bearer %s", p->bearer);
+    else if (p->token != NULL)
+        full = buf_addf(out, "Bearer %s", p->token);
     else if (t->tls && t->uri.query.len < MAX_CREDENTIAL / 4)
         put_url_auth(out, t->uri.query);
+    if (full == 0 && out->len == 0 && p->env_token != NULL && (t->tls || is_local(t)))
+        full = buf_addf(out, "Bearer %s", p->env_token);
     if (full != 0 || !header_value_ok(buf_str(out))) {
         err_set(e, "the credentials cannot be sent in a header");
         return -1;

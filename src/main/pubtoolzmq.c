@@ -124,6 +124,10 @@ pubtool_zmq(const struct pubtool *p, const json_t *item, struct err *e)
         err_set(e, "Authentication requires https");
         return -1;
     }
+    if (p->token != NULL) {
+        err_set(e, "a token can be sent by http and https only");
+        return -1;
+    }
     if (tnet_put(&message, item) != 0) {
         err_set(e, "the item is too large");
         goto out;

@@ -202,12 +202,13 @@ static int
 build_proxy(struct pushpind *p, struct err *e)
 {
     const struct config *c = p->config;
-    struct origin_settings settings = {.max_head = (size_t)c->client_buffer_size,
-                                       .connect_timeout = (unsigned)c->origin_connect_timeout,
-                                       .response_timeout = (unsigned)c->origin_response_timeout,
-                                       .activity_timeout = (unsigned)c->activity_timeout,
-                                       .max_idle = (unsigned)c->client_maxconn / 10 + 1,
-                                       .publish_port = c->push_in_http_port > 0 ? (unsigned)c->push_in_http_port : 0};
+    struct origin_settings settings = {
+        .max_head = (size_t)c->client_buffer_size,
+        .connect_timeout = (unsigned)c->origin_connect_timeout,
+        .response_timeout = (unsigned)c->origin_response_timeout,
+        .activity_timeout = (unsigned)c->activity_timeout,
+        .max_idle = (unsigned)c->client_maxconn / 10 + 1,
+        .publish_port = c->push_in_http_port > 0 && !c->push_in_http_tls ? (unsigned)c->push_in_http_port : 0};
     struct wsconns_settings ws = {.activity_timeout = (unsigned)c->activity_timeout,
                                   .ping_interval = (unsigned)c->websocket_ping_interval,
                                   .frame_max = (size_t)c->client_buffer_size,
@@ -333,6 +334,7 @@ reload_config(struct pushpind *p)
     struct config *fresh = config_load(&p->options.config, &e);
     if (fresh == NULL) {
         log_err("%s; the old settings stay", e.text);
+        doors_reload(&p->doors, NULL);
         return;
     }
     p->config->log_level = fresh->log_level;
@@ -342,6 +344,7 @@ reload_config(struct pushpind *p)
     p->config->log_time = fresh->log_time;
     p->config->log_json = fresh->log_json;
     log_set_level(fresh->log_level);
+    doors_reload(&p->doors, fresh);
     config_free(fresh);
 }
 
@@ -457,7 +460,7 @@ check(struct pushpind *p)
         log_err("%s", e.text);
         rc = 1;
     }
-    if (skipped > 0 || ports_check(p->config) != 0)
+    if (skipped > 0 || (ports_check(p->config) | doors_check(p->config)) != 0)
         rc = 1;
     puts(rc == 0 ? "configuration and routes are good" : "configuration or routes have errors, see above");
     return rc;

@@ -3,21 +3,17 @@
 #include "base/mem.h"
 #include "proto/digest.h"
 #include "proto/jsonread.h"
+#include "proto/secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     LIFETIME = 3600, /* seconds */
-    MAX_KEY_FILE = 65536,
     MAX_TOKEN = 8192,
     MAX_ISS = 4096,
     ES256_HALF = 32 /* bytes of r and of s */
@@ -114,94 +110,22 @@ read_hex(struct jwt_key *k, struct str text, struct err *e)
     return i == text.len ? 0 : fail(e, "neither PEM nor hexadecimal text");
 }
 
-/* All of a plain file. It is not waited for: a pipe would stop us for as long as nobody writes to it. */
-static int
-read_file(const char *path, struct buf *out, struct err *e)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = -1;
-    struct stat st;
-    ssize_t n = 1;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        err_set(e, "%s", strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size > MAX_KEY_FILE) {
-        fail(e, S_ISREG(st.st_mode) ? "too large for a key" : "not a plain file");
-        goto out;
-    }
-    while (n > 0 && out->len < out->max) {
-        n = read(fd, buf_room(out, out->max - out->len), out->max - out->len);
-        out->len += n > 0 ? (size_t)n : 0;
-    }
-    if (n < 0)
-        err_set(e, "%s", strerror(errno));
-    rc = n < 0 ? -1 : 0;
-out:
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-static void
-clear_secret(struct buf *b)
-{
-    if (b->ptr != NULL)
-        OPENSSL_cleanse(b->ptr, b->cap);
-    buf_clear(b);
-}
-
-static int
-read_key_file(struct jwt_key *k, struct str name, const char *dir, struct err *e)
-{
-    struct buf text = BUF_INIT(MAX_KEY_FILE), path = BUF_INIT(4096);
-    int rc = 0;
-    if (!str_starts(name, STR("/")) && dir != NULL && *dir != '\0')
-        rc = buf_addf(&path, "%s/", dir);
-    if (rc != 0 || buf_adds(&path, name) != 0 || buf_addc(&path, '\0') != 0 || strlen(path.ptr) + 1 != path.len) {
-        rc = fail(e, "bad path");
-        goto out;
-    }
-    rc = read_file(path.ptr, &text, e);
-    if (rc == 0)
-        rc = str_starts(buf_str(&text), STR("-----BEGIN")) ? read_pem(k, buf_str(&text), e)
-                                                           : read_hex(k, buf_str(&text), e);
-    if (rc != 0)
-        err_prefix(e, "%s: ", path.ptr);
-out:
-    clear_secret(&text);
-    buf_clear(&path);
-    return rc;
-}
-
-/* base64_decode() skips what it does not know; a key is to be written without a mistake. */
-static bool
-is_base64(struct str text)
-{
-    size_t n = text.len, padding = 0;
-    while (n > 0 && text.ptr[n - 1] == '=' && padding < 2)
-        n--, padding++;
-    for (size_t i = 0; i < n; i++) {
-        char c = text.ptr[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
-            return false;
-    }
-    return n > 0 && n % 4 != 1 && (padding == 0 || text.len % 4 == 0);
-}
-
+/* What a file has is PEM or hexadecimal text; else the bytes are the key. */
 static int
 read_key(struct jwt_key *k, struct str text, const char *dir, struct err *e)
 {
-    static const struct str base64 = {"base64:", 7}, file = {"file:", 5};
-    if (text.len == 0)
-        return fail(e, "the key is empty");
-    if (str_starts(text, file))
-        return read_key_file(k, str_from(text, file.len), dir, e);
-    if (!str_starts(text, base64))
-        return buf_adds(&k->secret, text) == 0 ? 0 : fail(e, "too large for a key");
-    text = str_from(text, base64.len);
-    if (!is_base64(text))
-        return fail(e, text.len > 0 ? "bad base64 text" : "the key is empty");
-    return base64_decode(&k->secret, text) == 0 ? 0 : fail(e, "too large for a key");
+    struct secret s;
+    int rc = secret_read(&s, text, dir, e);
+    if (rc == 0 && s.path.len == 0) {
+        buf_adds(&k->secret, buf_str(&s.bytes));
+    } else if (rc == 0) {
+        rc = str_starts(buf_str(&s.bytes), STR("-----BEGIN")) ? read_pem(k, buf_str(&s.bytes), e)
+                                                              : read_hex(k, buf_str(&s.bytes), e);
+        if (rc != 0)
+            err_prefix(e, "%s: ", s.path.ptr);
+    }
+    secret_clear(&s);
+    return rc;
 }
 
 struct jwt_key *
@@ -211,7 +135,7 @@ jwt_key_new(struct str text, const char *dir, struct err *e)
     k->refs = 1;
     k->alg = HS256;
     k->can_sign = true;
-    buf_init(&k->secret, MAX_KEY_FILE);
+    buf_init(&k->secret, SECRET_MAX);
     buf_init(&k->token, 4 * MAX_ISS * 6); /* each byte of an issuer may need an escape of six */
     ERR_set_mark();
     if (read_key(k, text, dir, e) != 0) {
@@ -235,7 +159,9 @@ jwt_key_unref(struct jwt_key *k)
     if (k == NULL || --k->refs > 0)
         return;
     EVP_PKEY_free(k->pkey);
-    clear_secret(&k->secret);
+    if (k->secret.ptr != NULL)
+        OPENSSL_cleanse(k->secret.ptr, k->secret.cap);
+    buf_clear(&k->secret);
     buf_clear(&k->token);
     mem_free(k->token_iss);
     mem_free(k);

@@ -1,6 +1,7 @@
 #include "proxy/exchangebase.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/slab.h"
 #include "proxy/answer.h"
 #include "proxy/httphold.h"
@@ -274,7 +275,23 @@ take_failure(void *user, enum request_failure why, const char *text)
         exchange_answer_error(ex, why == REQUEST_TIMEOUT ? 504 : 502, text);
 }
 
-static const struct share_ops share_ops = {take_head, take_body, take_end, take_failure};
+/* Others wait for the same answer. */
+static void
+take_slow(void *user)
+{
+    struct exchange *ex = user;
+    struct xchg *x = ex->x;
+    char peer[ADDRESS_TEXT_MAX];
+    struct str from = xchg_peer(x, peer);
+    log_warn("client reads too slowly, closing: others wait for the same answer: %.*s from=%.*s queued=%zu",
+             STR_ARG(ex->req.path), STR_ARG(from), xchg_queued(x));
+    exchange_log(ex, REQLOG_ERROR, 0);
+    exchange_finish(ex);
+    stats_conn_end(ex->proxy->stats, x->group, &x->live, STATS_CLOSED_SLOW);
+    xchg_abort(x);
+}
+
+static const struct share_ops share_ops = {take_head, take_body, take_end, take_failure, take_slow};
 
 static void
 on_head(struct request *r, struct http1_head *head)

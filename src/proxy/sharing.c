@@ -1,5 +1,7 @@
 #include "proxy/sharing.h"
 
+enum { STALL_MS = 10000 }; /* that one client may hold up others */
+
 struct sharings {
     struct proxy *proxy; /* borrowed */
     struct map open;     /* of sharing: those whose answer has not begun */
@@ -19,6 +21,7 @@ struct sharing {
     struct buf key, method, path, host;
     struct route *route; /* reference held: its targets */
     unsigned number;
+    struct timer stall;
     bool joinable, joined; /* somebody may take part, besides the first has */
 };
 
@@ -60,17 +63,46 @@ finish(struct sharing *g)
     if (g->request != NULL)
         request_cancel(g->request);
     g->request = NULL;
+    loop_timer_stop(g->all->proxy->loop, &g->stall);
     loop_reap(g->all->proxy->loop, g, sharing_free);
 }
 
+static unsigned
+count_paused(const struct sharing *g)
+{
+    unsigned n = 0;
+    list_each (&g->members, node)
+        n += container_of(node, struct share, in_members)->paused;
+    return n;
+}
+
+/* The slowest sets the pace, as long as it reads at all. */
 static void
 set_pace(struct sharing *g)
 {
-    bool pause = false;
-    list_each (&g->members, node)
-        pause = pause || container_of(node, struct share, in_members)->paused;
-    if (g->request != NULL)
-        request_pause(g->request, pause);
+    struct loop *l = g->all->proxy->loop;
+    bool pause = count_paused(g) > 0;
+    if (g->request == NULL)
+        return;
+    request_pause(g->request, pause);
+    if (!pause)
+        loop_timer_stop(l, &g->stall);
+    else if (!timer_is_set(&g->stall))
+        loop_timer(l, &g->stall, STALL_MS);
+}
+
+/* Where all are paused, none waits for another; the timer is set again when one of them goes on. */
+static void
+on_stall(struct timer *t)
+{
+    struct sharing *g = container_of(t, struct sharing, stall);
+    if (count_paused(g) == g->members.n)
+        return;
+    list_each_safe (&g->members, node, after) {
+        struct share *s = container_of(node, struct share, in_members);
+        if (s->paused)
+            s->ops->on_slow(s->user);
+    }
 }
 
 void
@@ -79,6 +111,8 @@ share_pause(struct share *s, bool pause)
     if (s->of == NULL || s->paused == pause)
         return;
     s->paused = pause;
+    if (!pause) /* those that are paused still may have been for a moment only */
+        loop_timer_stop(s->of->all->proxy->loop, &s->of->stall);
     set_pace(s->of);
 }
 
@@ -211,6 +245,7 @@ sharing_new(struct sharings *all, struct str key, struct route *route, const str
     g->route = route_ref(route);
     g->body.complete = true;
     list_init(&g->members);
+    timer_init(&g->stall, on_stall);
     headers_init(&g->headers);
     headers_copy(&g->headers, spec->headers);
     g->spec = *spec;

@@ -2,7 +2,8 @@
  *
  *   exchange, exchange, exchange --share--> sharing --> origin/request     until the answer's head is there; who asks
  *                                                                          later begins another one
- * Each member is told the whole answer, as if it had asked by itself. The slowest sets the pace. */
+ * Each member is told the whole answer, as if it had asked by itself. The slowest sets the pace, and is
+ * parted from the others when it keeps them waiting for ten seconds. */
 #ifndef PROXY_SHARING_H
 #define PROXY_SHARING_H
 
@@ -18,6 +19,8 @@ struct share_ops {
     void (*on_body)(void *user, struct str piece);
     void (*on_end)(void *user);
     void (*on_fail)(void *user, enum request_failure why, const char *text);
+    /* The share has been paused for long, and others wait: end it. */
+    void (*on_slow)(void *user);
 };
 
 /* Embedded in what asks. It is over after on_end() and on_fail(). */

@@ -150,10 +150,11 @@ wsconn_read_pending(struct task *t)
     struct wsconn_more *m = container_of(t, struct wsconn_more, task);
     struct wsconn *c = m->owner;
     struct buf pending = m->pending;
+    char none[1]; /* to go on with what the reader holds back */
     if (c->paused)
         return;
     m->pending = BUF_INIT(m->pending.max);
-    read_input(c, pending.ptr, pending.len); /* M may be gone now */
+    read_input(c, pending.len > 0 ? pending.ptr : none, pending.len); /* M may be gone now */
     buf_clear(&pending);
     if (c->state != WSCONN_OPEN && c->state != WSCONN_CLOSING)
         return;

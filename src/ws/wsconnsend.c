@@ -192,6 +192,14 @@ wsconn_close(struct ws *w, int code, struct str reason)
     }
 }
 
+/* Is there something to read that does not come from the connection any more? */
+static bool
+has_pending(const struct wsconn *c)
+{
+    const struct wsconn_more *m = c->more;
+    return m != NULL && (m->pending.len > 0 || (m->reading && wsframe_holds_back(&m->reader)));
+}
+
 static void
 wsconn_pause(struct ws *w, bool pause)
 {
@@ -201,7 +209,7 @@ wsconn_pause(struct ws *w, bool pause)
     c->paused = pause;
     if (pause)
         conn_pause(&c->conn);
-    else if (c->more != NULL && c->more->pending.len > 0)
+    else if (has_pending(c))
         loop_later(c->set->loop, &c->more->task);
     else
         conn_resume(&c->conn);

@@ -1304,7 +1304,8 @@ SECTIONS = {
              "sig_iss sig_key upstream_key sockjs_url updates_check organization_name max_open_requests workers "
              "origin_connect_timeout origin_response_timeout log_time log_format",
     "handler": "ipc_file_mode push_in_spec push_in_sub_specs push_in_sub_connect push_in_http_addr push_in_http_port "
-               "push_in_http_max_headers_size push_in_http_max_body_size stats_spec command_spec message_rate "
+               "push_in_http_max_headers_size push_in_http_max_body_size push_in_http_token push_in_http_tls stats_spec "
+               "command_spec message_rate "
                "message_hwm message_block_size message_wait id_cache_ttl update_on_first_subscription "
                "connection_subscription_max subscription_linger stats_subscription_ttl stats_report_interval "
                "stats_format prometheus_port prometheus_prefix share_all connection_queue_max drop_for_slow_websockets",

@@ -169,6 +169,21 @@ def test_large_answer_at_the_pace_of_the_slowest(server, origin, gate):
         c.close()
 
 
+def test_who_reads_nothing_does_not_hold_up_the_others(server, origin, gate):
+    body = bytes(range(256)) * 100000       # more than all buffers on the way
+    dead = server.client(rcvbuf=4096)
+    dead.send_request("GET", gate.path)
+    gate.asked(1)
+    a, = ask(server, gate)
+    settled(server, origin)
+    gate.answer(Reply(200, body=body))
+    assert a.read_response(timeout=60).body == body
+    server.wait_log(r"client reads too slowly, closing: others wait for the same answer: %s " % gate.path)
+    assert len(origin.requests(gate.path)) == 1
+    for c in (a, dead):
+        c.close()
+
+
 def test_pipelined_requests_are_answered_in_order(server, origin, gate):
     other, = ask(server, gate)
     gate.asked(1)

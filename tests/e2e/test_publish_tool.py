@@ -32,7 +32,7 @@ OK = b"HTTP/1.0 200 OK\r\nContent-Length: 10\r\n\r\nPublished\n"
 
 
 def start(*args, env=None):
-    full = {k: v for k, v in os.environ.items() if k != "GRIP_URL"}
+    full = {k: v for k, v in os.environ.items() if k not in ("GRIP_URL", "PUSHPIN_TOKEN")}
     full.update(env or {})
     return subprocess.Popen([TOOL, *args], env=full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -157,7 +157,8 @@ def test_help_names_every_option(flag):
     rc, out, err = run(flag)
     assert (rc, err) == (0, "")
     for name in ("    --id <id>", "    --prev-id", "--sender", "--code", "-H, --header", "-M, --meta", "--hint", "--close", "--patch",
-                 "--no-seq", "--no-eol", "--spec", "-u, --user", "-B, --bearer", "--timeout", "-h, --help", "-V, --version"):
+                 "--no-seq", "--no-eol", "--spec", "-u, --user", "-B, --bearer", "--token <token>",
+                 "--timeout", "-h, --help", "-V, --version"):
         assert name in out
 
 
@@ -194,6 +195,11 @@ def test_wrong_use_ends_with_2(args):
     (["ch", "x", "--bearer", "t"], "Authentication requires https"),
     (["ch", "x", "-u", "a:b", "--spec", "tcp://127.0.0.1:1"], "Authentication requires https"),
     (["ch", "x", "-u", "a:b", "-B", "t"], "only one authentication method can be specified"),
+    (["ch", "x", "-u", "a:b", "--token", "t"], "only one authentication method can be specified"),
+    (["ch", "x", "--token", "t", "-B", "t"], "only one authentication method can be specified"),
+    (["ch", "x", "--token", "t", "--spec", "http://10.0.0.1:5561"], "a token goes to another machine by https only"),
+    (["ch", "x", "--token", "t", "--spec", "http://127.example:5561"], "a token goes to another machine by https only"),
+    (["ch", "x", "--token", "t", "--spec", "tcp://127.0.0.1:1"], "a token can be sent by http and https only"),
     (["ch", "x", "-B", "a\r\nX-Evil: 1", "--spec", "https://127.0.0.1:1"], "the credentials cannot be sent in a header"),
     (["ch", "x", "--spec", "http://"], "invalid URL"),
     (["ch", "x", "--spec", "http:/x"], "invalid URL"),

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/h1server.h"
+#include "ctl/bearer.h"
 #include "ctl/control.h"
 
 #include <errno.h>
@@ -184,6 +185,47 @@ TEST(ending_while_publishers_wait)
     end();
 }
 
+/* Refused from the head alone, before the body is there. */
+TEST(a_stranger_is_told_what_to_bring)
+{
+    static const char *const strange[] = {
+        "POST /publish HTTP/1.1\r\nContent-Length: 69\r\n\r\n",
+        "POST /publish HTTP/1.1\r\nAuthorization: Bearer wrong\r\nContent-Length: 999999\r\n\r\n",
+        "POST /recover HTTP/1.1\r\nAccept: image/png\r\n\r\n",
+        "OPTIONS /publish HTTP/1.1\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 69\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 69\r\n\r\n"};
+    struct str want = STR("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Type: text/plain\r\n");
+    for (size_t i = 0; i < countof(strange); i++) {
+        begin();
+        control_set_bearer(control, bearer_new(STR("t"), NULL, NULL));
+        put(0, strange[i]);
+        CHECK(str_starts(str_c(get(0)), want));
+        put(1, "POST /publish HTTP/1.1\r\nAuthorization: bearer t\r\nContent-Length: 69\r\n\r\n" ITEM("c"));
+        CHECK(str_ends(str_c(get(1)), STR("Published\n")));
+        CHECK_STR(buf_str(&published), "c ");
+        CHECK_INT(recovered, 0);
+        end();
+    }
+}
+
+TEST(anybody_may_look_at_the_root_and_everything_when_the_token_is_gone)
+{
+    begin();
+    control_set_bearer(control, bearer_new(STR("t"), NULL, NULL));
+    put(0, "GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");
+    CHECK(str_ends(str_c(get(0)), STR("Pushpin API\n")));
+    put(0, PUBLISH("69") ITEM("c"));
+    CHECK(str_starts(str_c(get(0)), STR("HTTP/1.1 401 ")));
+    CHECK_INT(published.len, 0);
+    control_set_bearer(control, NULL);
+    put(1, PUBLISH("69") ITEM("d"));
+    CHECK(str_ends(str_c(get(1)), STR("Published\n")));
+    CHECK_STR(buf_str(&published), "d ");
+    end();
+}
+
 int
 main(void)
 {
@@ -194,6 +236,8 @@ main(void)
         cmocka_unit_test(who_leaves_within_a_body_publishes_nothing),
         cmocka_unit_test(while_paused_publishers_wait_in_order_and_others_are_answered),
         cmocka_unit_test(ending_while_publishers_wait),
+        cmocka_unit_test(a_stranger_is_told_what_to_bring),
+        cmocka_unit_test(anybody_may_look_at_the_root_and_everything_when_the_token_is_gone),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "proto/wstext.h"
 
 #include "base/clock.h"
+#include "proto/wsdeflate.h"
 #include "ws/wsconnbase.h"
 
 #include <errno.h>
@@ -19,12 +20,21 @@ static struct wsframe reader;        /* of what the peer gets */
 static struct buf said, got;         /* what the endpoint told us, and what the peer got, in short */
 static struct buf message, incoming; /* the ones under way */
 static bool pause_after;             /* each message */
+static bool pause_amid;              /* a message: each piece is counted, and no more wanted for now */
+static size_t counted;               /* bytes of such pieces */
+static unsigned ended;               /* such messages */
 
 static void
 on_message(struct ws *w, const struct ws_piece *p)
 {
     struct wsframe_out out = {.opcode = p->opcode, .first = p->first, .last = p->last, .bytes = p->payload};
     CHECK(w == ws);
+    if (pause_amid) {
+        counted += p->payload.len;
+        ended += p->last;
+        ws_pause(w, true);
+        return;
+    }
     wstext_event(&said, &message, WSFRAME_DATA, &out);
     if (p->last && pause_after)
         ws_pause(w, true);
@@ -71,7 +81,7 @@ begin_with(enum wsconn_role role, struct wsconns_settings settings, const struct
     buf_init(&got, 1 << 24);
     buf_init(&message, 1 << 24);
     buf_init(&incoming, 1 << 24);
-    pause_after = false;
+    pause_after = pause_amid = false;
     CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     peer = fds[1];
     ws = wsconn_new(conns, role, params);
@@ -325,6 +335,42 @@ TEST(end_without_a_close_frame)
     end();
 }
 
+/* What a compressed message says may come when all of its bytes have been read. */
+TEST(pause_amid_a_compressed_message)
+{
+    static const struct wsdeflate_params params = {WSDEFLATE_BITS, true};
+    enum { MOST = 2 * WSFRAME_ROOM + 1500 };
+    char *content = mem_zalloc(MOST);
+    begin_with(WSCONN_SERVER, (struct wsconns_settings){.activity_timeout = 1800}, &params);
+    wsconn_start(ws, STR(""));
+    pause_amid = true;
+    for (size_t len = 2 * WSFRAME_ROOM - 20; len < MOST; len += 7) {
+        struct wsframe_spec spec = {.opcode = WSFRAME_BINARY, .last = true, .compressed = true, .key = key};
+        struct wsdeflater *d = wsdeflater_new(WSDEFLATE_BITS, false);
+        struct buf packed = BUF_INIT(1 << 20), frame = BUF_INIT(1 << 20);
+        char head[WSFRAME_HEAD_MAX];
+        size_t n;
+        wsdeflater_put(d, str_of(content, len), true, &packed);
+        wsdeflater_free(d);
+        n = wsframe_head(head, &spec, packed.len);
+        wsframe_mask(packed.ptr, packed.len, key, 0);
+        buf_add(&frame, head, n);
+        buf_adds(&frame, buf_str(&packed));
+        counted = ended = 0;
+        peer_says(buf_str(&frame));
+        for (int i = 0; i < 20 && ended == 0; i++) {
+            loop_poll(loop);
+            ws_pause(ws, false);
+        }
+        CHECK_INT(ended, 1);
+        CHECK_INT(counted, len);
+        buf_clear(&packed);
+        buf_clear(&frame);
+    }
+    mem_free(content);
+    end();
+}
+
 TEST(paused_input_waits_and_comes_in_order)
 {
     begin(WSCONN_SERVER);
@@ -411,6 +457,7 @@ main(void)
         cmocka_unit_test(broken_rules_end_it),
         cmocka_unit_test(end_without_a_close_frame),
         cmocka_unit_test(paused_input_waits_and_comes_in_order),
+        cmocka_unit_test(pause_amid_a_compressed_message),
         cmocka_unit_test(slow_peer_gets_all),
         cmocka_unit_test(close_handshake_has_its_time), /* from here on the clock is faked */
         cmocka_unit_test(silence_ends_it),
