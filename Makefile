@@ -38,7 +38,7 @@ CONFORMANCE_FILES = test_test_route test_stream_hold test_response_hold test_ins
                     test_bodies test_connections test_errors test_requests test_responses test_routes test_config \
                     test_cross_origin test_filters test_filters_http test_grip_headers test_links test_sharing \
                     test_ws_sockjs test_strict_http test_smuggling test_smuggling_answers
-PYTEST_ARGS = -n 3 -q
+PYTEST_ARGS = -n 4 -q
 FUZZ_SECONDS = 60
 BENCH_ROUNDS = 3
 BENCH_ONLY = stream|proxy

@@ -9,7 +9,8 @@ enum {
     HEARTBEAT_MS = 25000,  /* on a poll that gets nothing else */
     NO_POLL_MS = 5000,     /* without a poll: the client has gone */
     REMEMBER_MS = 5000,    /* a session that was closed */
-    WAITING_MAX = 200000,  /* bytes of messages for the client */
+    WAITING_MAX = 200000,  /* bytes of messages for the client, with STRING_COST */
+    STRING_COST = 3,       /* bytes around each of them as JSON */
     STREAM_QUEUE = 65536,  /* bytes that a stream's client has not taken: messages wait here */
     STRINGS_MAX = 1 << 22, /* bytes of those messages as JSON */
     MESSAGE_MAX = 200000   /* bytes of a message of the client */
@@ -32,7 +33,7 @@ struct socksession {
     struct buf partial;       /* that as JSON */
     size_t partial_size;      /* bytes of it as they came */
     struct buf waiting;       /* whole messages: JSON strings with commas between */
-    size_t waiting_size;
+    size_t waiting_size;      /* bytes of those as they came, with STRING_COST */
     struct buf close; /* the close frame, once CLOSED */
     char peer[ADDRESS_TEXT_MAX];
     size_t key_len;
@@ -268,7 +269,7 @@ take_piece(struct socksession *s, const struct ws_piece *p)
     if (s->waiting.len > 0)
         buf_addc(&s->waiting, ',');
     buf_adds(&s->waiting, buf_str(&s->partial));
-    s->waiting_size += s->partial_size;
+    s->waiting_size += s->partial_size + STRING_COST;
     buf_clear(&s->partial);
     loop_later(loop_of(s), &s->task);
 }
