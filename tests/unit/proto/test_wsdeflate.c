@@ -134,7 +134,7 @@ fill(char *data, size_t size, unsigned kind)
     uint32_t r = 1;
     for (size_t i = 0; i < size; i++) {
         r = r * 1664525 + 1013904223;
-        data[i] = (char)(kind == 0 ? 'a' : kind == 1 ? "alpha beta "[i % 11] : (int)(r >> 24));
+        data[i] = kind == 0 ? 'a' : kind == 1 ? "alpha beta "[i % 11] : (char)(r >> 24);
     }
 }
 
