@@ -134,7 +134,12 @@ fill(char *data, size_t size, unsigned kind)
     uint32_t r = 1;
     for (size_t i = 0; i < size; i++) {
         r = r * 1664525 + 1013904223;
-        data[i] = kind == 0 ? 'a' : kind == 1 ? "alpha beta "[i % 11] : (char)(r >> 24);
+        if (kind == 0)
+            data[i] = 'a';
+        else if (kind == 1)
+            data[i] = "alpha beta "[i % 11];
+        else
+            data[i] = (char)(r >> 24);
     }
 }
 
